@@ -1,0 +1,31 @@
+/** Kafka header names of Fieldline. Few and short: each costs bytes in every record. */
+export const HEADERS = {
+  id: 'fl-id',
+  topic: 'fl-topic',
+  received: 'fl-received',
+  observed: 'fl-observed',
+  dup: 'fl-dup',
+  retained: 'fl-retained',
+  replayed: 'fl-replayed',
+  clock: 'fl-clock',
+  replayOf: 'fl-replay-of',
+  stage: 'fl-stage',
+  reason: 'fl-reason',
+  detail: 'fl-detail'
+} as const
+
+/** Where a record failed for good. */
+export type DeadLetterStage = 'route' | 'decode' | 'produce'
+
+/** Why: the closed list behind `fl-reason` and the metric's label. */
+export type DeadLetterReason =
+  | 'no_route'
+  | 'not_json'
+  | 'not_a_number'
+  | 'no_values'
+  | 'too_deep'
+  | 'unknown_record'
+  | 'topic_invalid'
+  | 'too_large'
+  | 'invalid_timestamp'
+  | 'refused'

@@ -1,0 +1,155 @@
+/** One number of a device, at one instant. */
+export interface Value {
+  /** Name within the device: `temperature`, `motor.temp`, `axes.0`. */
+  metric: string
+  /** Finite, in the metric's own unit. */
+  value: number
+}
+
+/** What a payload says, decoded by its route's codec. */
+export interface DecodedPayload {
+  /** Device's own time, epoch ms; absent when the payload has none that can be read. */
+  observedAt?: number
+  values: Value[]
+}
+
+export const CODECS = ['json', 'number', 'raw'] as const
+export type Codec = (typeof CODECS)[number]
+
+/** Limits on strangers' payloads: what lies beyond is not decoded, never an error of ours. */
+const DEPTH_MAX = 8
+const VALUES_MAX = 512
+const TIME_NAMES = new Set(['ts', 'timestamp', 'time'])
+/** Leaves that count or identify; as series they would only raise false alerts. */
+const NO_SERIES = new Set(['ts', 'timestamp', 'time', 'seq', 'sequence', 'id', 'msgid'])
+
+export type DecodeResult =
+  | { ok: true; payloads: DecodedPayload[] }
+  /** `reason` is of a closed list, fit for a metric label and the `fl-reason` header. */
+  | { ok: false; reason: 'not_json' | 'not_a_number' | 'no_values' | 'too_deep'; detail: string }
+
+/**
+ * Reads the numbers out of a payload.
+ *
+ * @param metric The topic's `{metric}`, if the route has one. With it, a leaf `value` or `v`, or
+ *   one named like it, is the metric itself and any other leaf is `metric.leaf`.
+ * @returns One payload, or one an element for a top-level array of objects. Booleans, strings and
+ *   nulls are no values. Non-finite numbers cannot occur in JSON.
+ */
+export function decodePayload(
+  codec: Codec,
+  payload: Uint8Array,
+  metric: string | undefined,
+  fields?: ReadonlySet<string>
+): DecodeResult {
+  if (codec === 'raw') return { ok: true, payloads: [] }
+  const text = Buffer.from(payload.buffer, payload.byteOffset, payload.byteLength).toString('utf8')
+  if (codec === 'number') return decodeNumber(text, metric)
+  let json: unknown
+  try {
+    json = JSON.parse(text)
+  } catch (error) {
+    return { ok: false, reason: 'not_json', detail: (error as Error).message.slice(0, 200) }
+  }
+  if (typeof json === 'number') return single(metric ?? 'value', json)
+  const elements = Array.isArray(json) && json.some(isObject) ? json : [json]
+  const payloads: DecodedPayload[] = []
+  for (const element of elements) {
+    const values: Value[] = []
+    if (!collect(element, [], metric, values, fields)) {
+      return { ok: false, reason: 'too_deep', detail: `more than ${DEPTH_MAX} levels` }
+    }
+    const observedAt = isObject(element) ? timeOf(element) : undefined
+    payloads.push(observedAt === undefined ? { values } : { observedAt, values })
+  }
+  if (payloads.every(p => p.values.length === 0)) {
+    return { ok: false, reason: 'no_values', detail: 'the payload holds no number' }
+  }
+  return { ok: true, payloads }
+}
+
+function decodeNumber(text: string, metric: string | undefined): DecodeResult {
+  const trimmed = text.trim()
+  // Number() alone would take '', '0x10' and 'Infinity'.
+  if (!/^[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?$/.test(trimmed)) {
+    return { ok: false, reason: 'not_a_number', detail: trimmed.slice(0, 40) }
+  }
+  return single(metric ?? 'value', Number(trimmed))
+}
+
+function single(metric: string, value: number): DecodeResult {
+  if (!Number.isFinite(value)) {
+    return { ok: false, reason: 'not_a_number', detail: 'beyond the range of a double' }
+  }
+  return { ok: true, payloads: [{ values: [{ metric, value }] }] }
+}
+
+/** @returns false when the element nests deeper than the limit. */
+function collect(
+  node: unknown,
+  path: string[],
+  metric: string | undefined,
+  into: Value[],
+  fields: ReadonlySet<string> | undefined
+): boolean {
+  if (into.length >= VALUES_MAX) return true
+  if (typeof node === 'number') {
+    const name = metricName(path, metric)
+    if (Number.isFinite(node) && isSeries(path, name, fields)) {
+      into.push({ metric: name, value: node })
+    }
+    return true
+  }
+  if (typeof node !== 'object' || node === null) return true
+  if (path.length >= DEPTH_MAX) return false
+  for (const [key, child] of Object.entries(node)) {
+    if (!collect(child, [...path, key], metric, into, fields)) return false
+  }
+  return true
+}
+
+function isSeries(path: string[], name: string, fields: ReadonlySet<string> | undefined): boolean {
+  if (fields) return fields.has(name) || fields.has(path.join('.'))
+  return !NO_SERIES.has((path.at(-1) ?? '').toLowerCase())
+}
+
+function metricName(path: string[], metric: string | undefined): string {
+  const leaf = path.join('.')
+  if (metric === undefined) return leaf === '' ? 'value' : leaf
+  if (leaf === '' || leaf === 'value' || leaf === 'v' || leaf === metric) return metric
+  return `${metric}.${leaf}`
+}
+
+function timeOf(element: Record<string, unknown>): number | undefined {
+  for (const name of TIME_NAMES) {
+    if (name in element) return parseInstant(element[name])
+  }
+  return undefined
+}
+
+/**
+ * An instant in s, ms, µs or ns since the epoch, told apart by magnitude, or RFC 3339 text.
+ *
+ * @returns Epoch ms, whole; undefined when it is none. Seconds are taken up to 1e11 (year 5138),
+ *   so that no plausible ms value is read as seconds.
+ */
+export function parseInstant(value: unknown): number | undefined {
+  if (typeof value === 'number' && Number.isFinite(value) && value > 0) {
+    if (value < 1e11) return Math.round(value * 1e3)
+    if (value < 1e14) return Math.round(value)
+    if (value < 1e17) return Math.round(value / 1e3)
+    if (value < 1e20) return Math.round(value / 1e6)
+    return undefined
+  }
+  if (typeof value !== 'string') return undefined
+  if (/^\d{9,20}(\.\d+)?$/.test(value)) return parseInstant(Number(value))
+  if (!/^\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d(:\d\d(\.\d+)?)?([Zz]|[+-]\d\d:\d\d)$/.test(value)) {
+    return undefined
+  }
+  const at = Date.parse(value.replace(' ', 'T'))
+  return Number.isFinite(at) ? at : undefined
+}
+
+function isObject(node: unknown): node is Record<string, unknown> {
+  return typeof node === 'object' && node !== null && !Array.isArray(node)
+}

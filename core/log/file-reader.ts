@@ -1,0 +1,280 @@
+import path from 'node:path'
+import { systemCode } from '../runtime/errors.ts'
+import type { ControlBlock } from './control-block.ts'
+import type { Disk, DiskFile } from './disk.ts'
+import { checkFrame, FRAME_HEADER_BYTES, PAYLOAD_BYTES_MAX } from './frame.ts'
+import type { Cursor, LogBatch, LogReader, LogRecord, ReadOptions } from './reader.ts'
+import { findNext } from './recovery.ts'
+import {
+  FRAMES_POSITION,
+  parseSegmentName,
+  readSegmentHeader,
+  type SegmentHeader,
+  segmentName
+} from './segment.ts'
+
+/** Records that a reader could not be given, and why. */
+export interface ReaderGap {
+  reason: 'dropped' | 'damaged'
+  first: number
+  end: number
+  /** Where the damage is; absent for dropped records. */
+  file?: string
+  position?: number
+}
+
+interface OpenSegment {
+  first: number
+  file: DiskFile
+  header: SegmentHeader
+  /** Of the frame with the reader's offset. */
+  position: number
+}
+
+/**
+ * A reader over the segment files and the control block: needs nothing of the writer's memory, so
+ * it runs in any thread. Payloads are views into one read buffer a batch: never copied.
+ */
+export class FileReader implements LogReader {
+  readonly name: string
+  readonly #disk: Disk
+  readonly #directory: string
+  readonly #control: ControlBlock
+  readonly #slot: number
+  readonly #onGap: (gap: ReaderGap) => void
+  #offset: number
+  #epoch: string
+  #segment: OpenSegment | undefined
+  #closed = false
+  #stopWaiting: () => void = () => {}
+  #reading = false
+
+  constructor(options: {
+    name: string
+    disk: Disk
+    directory: string
+    control: ControlBlock
+    slot: number
+    from: Cursor
+    onGap: (gap: ReaderGap) => void
+  }) {
+    this.name = options.name
+    this.#disk = options.disk
+    this.#directory = options.directory
+    this.#control = options.control
+    this.#slot = options.slot
+    this.#onGap = options.onGap
+    this.#offset = options.from.offset
+    this.#epoch = options.from.epoch
+  }
+
+  get position(): Cursor {
+    return { epoch: this.#epoch, offset: this.#offset }
+  }
+
+  async read(options: ReadOptions): Promise<LogBatch | undefined> {
+    if (this.#reading) throw new Error('one read at a time')
+    this.#reading = true
+    try {
+      for (;;) {
+        if (this.#closed || options.signal?.aborted) return undefined
+        const end = this.#control.durableEnd
+        this.#skipDropped()
+        if (this.#offset >= end) {
+          if (this.#control.closed) return undefined
+          await this.#waitPast(end, options.signal)
+          continue
+        }
+        const records = await this.#readSome(end, options)
+        if (records.length > 0) return { records, end: this.position }
+      }
+    } finally {
+      this.#reading = false
+      if (this.#closed) await this.#leaveSegment()
+    }
+  }
+
+  commit(cursor: Cursor): void {
+    this.#control.setCursor(this.#slot, cursor.offset)
+  }
+
+  async seek(cursor: Cursor): Promise<boolean> {
+    if (this.#reading) throw new Error('a reader cannot be moved while it reads')
+    const believed = await this.#believes(cursor)
+    const oldest = { epoch: cursor.epoch, offset: this.#control.firstKept }
+    const to = believed ? cursor : oldest
+    this.#offset = to.offset
+    this.#epoch = to.epoch
+    await this.#leaveSegment()
+    return believed
+  }
+
+  close(): void {
+    this.#closed = true
+    this.#stopWaiting()
+    if (!this.#reading) void this.#leaveSegment()
+  }
+
+  /** A cursor is believed only if its offset lies within its epoch, or just behind it. */
+  async #believes(cursor: Cursor): Promise<boolean> {
+    const { firstKept, durableEnd } = this.#control
+    if (cursor.offset < firstKept || cursor.offset > durableEnd) return false
+    const offsets = await this.#segmentOffsets()
+    const at = offsets.findLastIndex(first => first <= cursor.offset)
+    if (at < 0) return false
+    const candidates = offsets[at] === cursor.offset ? [at, at - 1] : [at]
+    for (const index of candidates.filter(i => i >= 0)) {
+      const segment = await this.#openSegment(offsets[index])
+      await segment?.file.close()
+      if (segment?.header.epoch === cursor.epoch) return true
+    }
+    return false
+  }
+
+  /** What the overflow policy took is gone: go on at the first record kept. */
+  #skipDropped(): void {
+    const kept = this.#control.firstKept
+    if (this.#offset >= kept) return
+    this.#onGap({ reason: 'dropped', first: this.#offset, end: kept })
+    this.#offset = kept
+    void this.#leaveSegment()
+  }
+
+  /** @returns No record when only the place changed: the caller asks again. */
+  async #readSome(end: number, options: ReadOptions): Promise<LogRecord[]> {
+    const segment = this.#segment ?? (await this.#enterSegment())
+    if (!segment) return []
+    let chunk = Buffer.allocUnsafe(Math.max(options.bytesMax, 4096))
+    let got = await segment.file.read(chunk, segment.position)
+    const first = checkFrame(chunk.subarray(0, got), 0, segment.header.salt)
+    if (first.kind === 'short' && got === chunk.length) {
+      chunk = Buffer.allocUnsafe(Math.min(first.end, FRAME_HEADER_BYTES + PAYLOAD_BYTES_MAX))
+      got = await segment.file.read(chunk, segment.position)
+    }
+    const before = segment.position
+    const records = this.#parse(chunk.subarray(0, got), segment, end, options.recordsMax ?? 1e9)
+    if (segment.position === before) await this.#passDefect(segment, end)
+    return records
+  }
+
+  /** Moves the segment's position behind what it read; no record is fine while on the way. */
+  #parse(chunk: Buffer, segment: OpenSegment, end: number, recordsMax: number): LogRecord[] {
+    const records: LogRecord[] = []
+    const { salt, epoch } = segment.header
+    let at = 0
+    while (records.length < recordsMax && this.#offset < end) {
+      const check = checkFrame(chunk, at, salt)
+      if (check.kind !== 'valid' || check.offset >= end) break
+      if (check.offset < this.#offset) {
+        at = check.end
+        continue
+      }
+      if (check.offset > this.#offset) {
+        this.#onGap({ reason: 'damaged', first: this.#offset, end: check.offset })
+      }
+      records.push({
+        epoch,
+        offset: check.offset,
+        payload: chunk.subarray(at + FRAME_HEADER_BYTES, check.end)
+      })
+      at = check.end
+      this.#offset = check.offset + 1
+    }
+    if (records.length > 0) this.#epoch = epoch
+    segment.position += at
+    return records
+  }
+
+  /** No valid frame where one should be: the segment's end, or damage. */
+  async #passDefect(segment: OpenSegment, end: number): Promise<void> {
+    const next = (await this.#segmentOffsets()).find(first => first > segment.first)
+    if (next !== undefined && next <= this.#offset) {
+      await this.#leaveSegment()
+      return
+    }
+    const limit = Math.min(next ?? end, end)
+    const bytes = await segment.file.size()
+    const found = await findNext(
+      segment.file,
+      segment.header.salt,
+      segment.position + 1,
+      bytes,
+      this.#offset,
+      limit - this.#offset
+    )
+    if (found !== undefined) {
+      // The gap is reported when its far side, the next record's offset, is read.
+      segment.position = found
+      return
+    }
+    this.#onGap({
+      reason: 'damaged',
+      first: this.#offset,
+      end: limit,
+      file: path.join(this.#directory, segmentName(segment.first)),
+      position: segment.position
+    })
+    this.#offset = limit
+    if (next !== undefined) await this.#leaveSegment()
+  }
+
+  async #enterSegment(): Promise<OpenSegment | undefined> {
+    const offsets = await this.#segmentOffsets()
+    const first = offsets.findLast(offset => offset <= this.#offset) ?? offsets[0]
+    const next = offsets.find(offset => offset > this.#offset)
+    const opened = first === undefined ? undefined : await this.#openSegment(first)
+    if (opened) {
+      this.#segment = opened
+      return opened
+    }
+    // Gone, or without a header: nothing of it can be read.
+    const end = next ?? this.#control.durableEnd
+    if (this.#offset >= this.#control.firstKept && this.#offset < end) {
+      this.#onGap({
+        reason: 'damaged',
+        first: this.#offset,
+        end,
+        ...(first === undefined ? {} : { file: path.join(this.#directory, segmentName(first)) })
+      })
+      this.#offset = end
+    }
+    return undefined
+  }
+
+  async #openSegment(first: number): Promise<OpenSegment | undefined> {
+    let file: DiskFile
+    try {
+      file = await this.#disk.open(path.join(this.#directory, segmentName(first)), 'read')
+    } catch (error) {
+      if (systemCode(error) === 'ENOENT') return undefined
+      throw error
+    }
+    const check = await readSegmentHeader(file)
+    if (check.kind === 'valid' && check.header.firstOffset === first) {
+      return { first, file, header: check.header, position: FRAMES_POSITION }
+    }
+    await file.close()
+    return undefined
+  }
+
+  async #segmentOffsets(): Promise<number[]> {
+    const names = await this.#disk.list(this.#directory)
+    const offsets = names.map(parseSegmentName).filter(offset => offset !== undefined)
+    return offsets.sort((a, b) => a - b)
+  }
+
+  async #leaveSegment(): Promise<void> {
+    const segment = this.#segment
+    this.#segment = undefined
+    await segment?.file.close()
+  }
+
+  async #waitPast(end: number, signal: AbortSignal | undefined): Promise<void> {
+    const stopped = new Promise<void>(resolve => {
+      this.#stopWaiting = resolve
+    })
+    signal?.addEventListener('abort', this.#stopWaiting, { once: true })
+    await Promise.race([this.#control.waitPast(end), stopped])
+    signal?.removeEventListener('abort', this.#stopWaiting)
+  }
+}
