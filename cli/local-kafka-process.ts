@@ -1,5 +1,5 @@
 import { execFileSync } from 'node:child_process'
-import { readFileSync } from 'node:fs'
+import { readdirSync, readFileSync } from 'node:fs'
 import { setTimeout as delay } from 'node:timers/promises'
 
 /** A process and the moment it began: a reused process id has another `startMark`. */
@@ -18,7 +18,10 @@ export function startMarkOf(pid: number): string | undefined {
       const stat = readFileSync(`/proc/${pid}/stat`, 'latin1')
       // The name in parentheses may hold spaces and parentheses itself; state is field 3.
       const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ')
-      if (fields[0] === 'Z' || fields[0] === 'X') return undefined
+      // While other threads of a killed process are dying, its first is a zombie already, but the
+      // ports and files are still held.
+      const zombie = fields[0] === 'Z' || fields[0] === 'X'
+      if (zombie && readdirSync(`/proc/${pid}/task`).length <= 1) return undefined
       const boot = readFileSync('/proc/sys/kernel/random/boot_id', 'latin1').trim()
       return `${boot}/${fields[19]}`
     } catch {

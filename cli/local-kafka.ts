@@ -221,6 +221,9 @@ async function forget(dataDir: string, broker: BrokerState | undefined): Promise
 
 /** One node has nobody to replicate to, and few internal partitions make the first start quick. */
 const ONE_NODE: Record<string, string> = {
+  // After a SIGKILL the broker may register again only when its old session is over: 9 s by default.
+  'broker.session.timeout.ms': '3000',
+  'broker.heartbeat.interval.ms': '500',
   'auto.create.topics.enable': 'false',
   'group.initial.rebalance.delay.ms': '0',
   'offsets.topic.replication.factor': '1',

@@ -99,6 +99,7 @@ export class Device {
   #nextSequence = 1
   #nextPacketId = 1
   #sentSequence = 0
+  #pumping = false
   #newest: Entry | undefined
 
   constructor(options: DeviceOptions) {
@@ -184,7 +185,10 @@ export class Device {
     this.#client = undefined
     if (client === undefined) return
     await new Promise<void>(resolve => {
-      const limit = setTimeout(() => client.stream.destroy(), CLOSE_WAIT_MS)
+      const limit = setTimeout(() => {
+        client.stream.destroy()
+        resolve()
+      }, CLOSE_WAIT_MS)
       client.stream.once('close', () => {
         clearTimeout(limit)
         resolve()
@@ -288,6 +292,9 @@ export class Device {
   }
 
   #pump(): void {
+    // At QoS 0 a publish is acknowledged before it returns: the loop goes on, it does not nest.
+    if (this.#pumping) return
+    this.#pumping = true
     while (
       this.#state === 'connected' &&
       this.#inFlight.size < this.#options.windowMax &&
@@ -299,6 +306,7 @@ export class Device {
       this.#sentSequence = entry.sequence
       this.#publish(entry, false)
     }
+    this.#pumping = false
     if (this.#waitingHead === this.#waiting.length) {
       this.#waiting = []
       this.#waitingHead = 0

@@ -136,7 +136,7 @@ export class FleetPlan implements ReadingSource {
     const values = state.signals.map((signal, m) => {
       const healthy = signal.next(simulatedMs)
       if (fault === undefined || fault.metric !== m) return quantise(signal.model, healthy)
-      if (fault.kind === 'stuck') return state.last[m]
+      if (fault.kind === 'stuck') return state.last[m] ?? quantise(signal.model, healthy)
       const offset = faultOffset(fault, k, intervalMs, timeScale)
       return quantise(signal.model, healthy + offset * signal.model.sigma)
     })

@@ -77,7 +77,7 @@ export function parseRecording(text: string, file: string, columns: RecordingCol
       )
     }
     recording.times.push(timeOf(cells[time], header[time], `${file}:${i + 1}`))
-    recording.rows.push(values.map(c => valueOf(cells[c], header[c], `${file}:${i + 1}`)))
+    recording.rows.push(values.map(c => numberOf(cells[c], header[c], `${file}:${i + 1}`)))
   }
   if (recording.rows.length === 0) {
     throw unreadable(`${file} has a header line and no rows: there is nothing to play.`)
@@ -230,7 +230,7 @@ function isoOf(cell: string): string {
   return `${year}-${month}-${day}T${clock.replace(',', '.')}${zone.toUpperCase()}`
 }
 
-function valueOf(cell: string, column: string, where: string): number | undefined {
+function numberOf(cell: string, column: string, where: string): number | undefined {
   if (NO_VALUE.has(cell.toLowerCase())) return undefined
   const value = Number(cell)
   if (Number.isFinite(value)) return value

@@ -1,5 +1,6 @@
-import { writeFile } from 'node:fs/promises'
-import { OperationalError, systemCode } from '../core/runtime/errors.ts'
+import { access, constants, stat, writeFile } from 'node:fs/promises'
+import { dirname } from 'node:path'
+import { messageOf, OperationalError, systemCode } from '../core/runtime/errors.ts'
 import type { FaultKind } from './fault.ts'
 
 /** The metric of a label that concerns the whole device. */
@@ -43,19 +44,36 @@ export async function writeTruth(file: string, labels: readonly Label[]): Promis
 }
 
 /** @throws {OperationalError} DIRECTORY_UNUSABLE: the file cannot be written. */
-export async function writeOutput(
-  file: string,
-  text: string,
-  flag: 'w' | 'a' = 'w'
-): Promise<void> {
+export async function writeOutput(file: string, text: string): Promise<void> {
   try {
-    await writeFile(file, text, { flag })
+    await writeFile(file, text)
   } catch (error) {
-    const why = systemCode(error) ?? String(error)
-    throw new OperationalError(
-      'DIRECTORY_UNUSABLE',
-      `Cannot write ${file}: ${why}. Give a path in a directory that exists and may be written.`,
-      { cause: error }
-    )
+    throw unwritable(file, error)
   }
+}
+
+/**
+ * Asks whether the file could be written, without touching it.
+ *
+ * @throws {OperationalError} DIRECTORY_UNUSABLE: it could not.
+ */
+export async function checkWritable(file: string): Promise<void> {
+  try {
+    const found = await stat(file).catch(error => {
+      if (systemCode(error) === 'ENOENT') return undefined
+      throw error
+    })
+    if (found?.isDirectory()) throw Object.assign(new Error('a directory'), { code: 'EISDIR' })
+    await access(found === undefined ? dirname(file) : file, constants.W_OK)
+  } catch (error) {
+    throw unwritable(file, error)
+  }
+}
+
+function unwritable(file: string, error: unknown): OperationalError {
+  return new OperationalError(
+    'DIRECTORY_UNUSABLE',
+    `Cannot write ${file}: ${systemCode(error) ?? messageOf(error)}. Give a path in a directory that exists and may be written.`,
+    { cause: error }
+  )
 }

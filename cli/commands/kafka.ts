@@ -1,6 +1,5 @@
 import { resolve } from 'node:path'
 import { Command, InvalidArgumentError } from 'commander'
-import { LOCAL_HOST } from '../local-kafka-answer.ts'
 import {
   defaultDataDir,
   type LocalKafkaStatus,
@@ -8,6 +7,7 @@ import {
   startLocalKafka,
   stopLocalKafka
 } from '../local-kafka.ts'
+import { LOCAL_HOST } from '../local-kafka-answer.ts'
 
 interface KafkaOptions {
   port: number

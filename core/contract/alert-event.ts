@@ -69,9 +69,14 @@ export interface AlertEvent {
 export const ALERT_SCHEMA_ID = 'urn:fieldline:schema:alert-v1.json'
 export const ALERT_CONTENT_TYPE = 'application/cloudevents+json'
 
+/** None of MQTT's `/ + #` is left; a lone surrogate, which JSON may hold, becomes U+FFFD. */
+function encodePart(part: string): string {
+  return encodeURIComponent(part.toWellFormed())
+}
+
 /** Subject of a series, and the stem of its alert ids. */
 export function seriesSubject(site: string, device: string, metric: string): string {
-  return [site, device, metric].map(encodeURIComponent).join('/')
+  return [site, device, metric].map(encodePart).join('/')
 }
 
 /** @param startedAt Event time of the first reading counted, epoch ms. */
@@ -83,9 +88,7 @@ export function alertId(subject: string, kind: AlertKind, startedAt: number): st
 export function alertMqttTopic(
   data: Pick<AlertData, 'site' | 'device' | 'metric' | 'kind'>
 ): string {
-  // encodeURIComponent leaves none of MQTT's `/ + #` standing.
-  const parts = [data.site, data.device, data.metric].map(encodeURIComponent)
-  return `alerts/${parts.join('/')}/${data.kind}`
+  return `alerts/${seriesSubject(data.site, data.device, data.metric)}/${data.kind}`
 }
 
 /** Wraps a transition in its envelope. Pure: the same data gives the same bytes. */
@@ -120,9 +123,14 @@ export function encodeAlertFrame(frame: AlertFrame): Buffer {
 export function decodeAlertFrame(bytes: Uint8Array): AlertFrame | undefined {
   try {
     const frame = JSON.parse(Buffer.from(bytes).toString('utf8')) as AlertFrame
-    return Array.isArray(frame.events) && typeof frame.source?.epoch === 'string'
-      ? frame
-      : undefined
+    const whole =
+      typeof frame.source.epoch === 'string' &&
+      Number.isSafeInteger(frame.source.offset) &&
+      Array.isArray(frame.events) &&
+      frame.events.every(({ id, data }) =>
+        [id, data.site, data.device].every(text => typeof text === 'string')
+      )
+    return whole ? frame : undefined
   } catch {
     return undefined
   }

@@ -19,6 +19,7 @@ export type Codec = (typeof CODECS)[number]
 /** Limits on strangers' payloads: what lies beyond is not decoded, never an error of ours. */
 const DEPTH_MAX = 8
 const VALUES_MAX = 512
+const METRIC_CHARS_MAX = 256
 const TIME_NAMES = new Set(['ts', 'timestamp', 'time'])
 /** Leaves that count or identify; as series they would only raise false alerts. */
 const NO_SERIES = new Set(['ts', 'timestamp', 'time', 'seq', 'sequence', 'id', 'msgid'])
@@ -26,15 +27,15 @@ const NO_SERIES = new Set(['ts', 'timestamp', 'time', 'seq', 'sequence', 'id', '
 export type DecodeResult =
   | { ok: true; payloads: DecodedPayload[] }
   /** `reason` is of a closed list, fit for a metric label and the `fl-reason` header. */
-  | { ok: false; reason: 'not_json' | 'not_a_number' | 'no_values' | 'too_deep'; detail: string }
+  | { ok: false; reason: 'not_json' | 'not_a_number' | 'too_deep'; detail: string }
 
 /**
  * Reads the numbers out of a payload.
  *
  * @param metric The topic's `{metric}`, if the route has one. With it, a leaf `value` or `v`, or
  *   one named like it, is the metric itself and any other leaf is `metric.leaf`.
- * @returns One payload, or one an element for a top-level array of objects. Booleans, strings and
- *   nulls are no values. Non-finite numbers cannot occur in JSON.
+ * @returns One payload, or one an element for a top-level array of objects; a payload without a
+ *   number has no values. Booleans, strings and nulls are no values.
  */
 export function decodePayload(
   codec: Codec,
@@ -62,16 +63,14 @@ export function decodePayload(
     const observedAt = isObject(element) ? timeOf(element) : undefined
     payloads.push(observedAt === undefined ? { values } : { observedAt, values })
   }
-  if (payloads.every(p => p.values.length === 0)) {
-    return { ok: false, reason: 'no_values', detail: 'the payload holds no number' }
-  }
   return { ok: true, payloads }
 }
 
 function decodeNumber(text: string, metric: string | undefined): DecodeResult {
   const trimmed = text.trim()
   // Number() alone would take '', '0x10' and 'Infinity'.
-  if (!/^[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?$/.test(trimmed)) {
+  // One way to match only: a million digits and a letter must not take a quadratic time.
+  if (!/^[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d+)?$/.test(trimmed)) {
     return { ok: false, reason: 'not_a_number', detail: trimmed.slice(0, 40) }
   }
   return single(metric ?? 'value', Number(trimmed))
@@ -95,14 +94,18 @@ function collect(
   if (into.length >= VALUES_MAX) return true
   if (typeof node === 'number') {
     const name = metricName(path, metric)
-    if (Number.isFinite(node) && isSeries(path, name, fields)) {
+    if (name.length <= METRIC_CHARS_MAX && Number.isFinite(node) && isSeries(path, name, fields)) {
       into.push({ metric: name, value: node })
     }
     return true
   }
   if (typeof node !== 'object' || node === null) return true
   if (path.length >= DEPTH_MAX) return false
-  for (const [key, child] of Object.entries(node)) {
+  // Not Object.entries: of a million elements it would make a million pairs first.
+  for (const key in node) {
+    if (into.length >= VALUES_MAX) return true
+    const child = (node as Record<string, unknown>)[key]
+    if (typeof child !== 'number' && typeof child !== 'object') continue
     if (!collect(child, [...path, key], metric, into, fields)) return false
   }
   return true
@@ -122,7 +125,8 @@ function metricName(path: string[], metric: string | undefined): string {
 
 function timeOf(element: Record<string, unknown>): number | undefined {
   for (const name of TIME_NAMES) {
-    if (name in element) return parseInstant(element[name])
+    const at = Object.hasOwn(element, name) ? parseInstant(element[name]) : undefined
+    if (at !== undefined) return at
   }
   return undefined
 }

@@ -12,6 +12,8 @@ export interface Checkpoint {
   end: Cursor
   /** The log was closed in order; nothing was appended since. */
   clean: boolean
+  /** What an acknowledgement meant to the writer: `group` alone means synced. */
+  sync: string
   /** Small texts of the log's owner, for example the position its last record stems from. */
   notes: Record<string, string>
   /** Epoch ms. */
@@ -19,6 +21,7 @@ export interface Checkpoint {
 }
 
 const NAME = 'checkpoint'
+const ASIDE_NAME = 'checkpoint.tmp'
 const VERSION = 1
 const BYTES_MAX = 1 << 20
 
@@ -31,7 +34,7 @@ export async function saveCheckpoint(
   const body = JSON.stringify({ version: VERSION, ...checkpoint })
   const sum = crc32(body).toString(16).padStart(8, '0')
   const bytes = Buffer.from(`${sum} ${body}\n`)
-  const aside = path.join(directory, `${NAME}.tmp`)
+  const aside = path.join(directory, ASIDE_NAME)
   await unlinkIfPresent(disk, aside)
   const file = await disk.open(aside, 'create')
   try {
@@ -64,6 +67,7 @@ export async function loadCheckpoint(disk: Disk, directory: string): Promise<Che
 }
 
 export const CHECKPOINT_NAME = NAME
+export const CHECKPOINT_ASIDE_NAME = ASIDE_NAME
 
 async function readSmall(disk: Disk, name: string): Promise<string> {
   const file = await disk.open(name, 'read')

@@ -2,9 +2,8 @@ import path from 'node:path'
 import { systemCode } from '../runtime/errors.ts'
 import type { ControlBlock } from './control-block.ts'
 import type { Disk, DiskFile } from './disk.ts'
-import { checkFrame, FRAME_HEADER_BYTES, PAYLOAD_BYTES_MAX } from './frame.ts'
+import { checkFrame, FRAME_HEADER_BYTES } from './frame.ts'
 import type { Cursor, LogBatch, LogReader, LogRecord, ReadOptions } from './reader.ts'
-import { findNext } from './recovery.ts'
 import {
   FRAMES_POSITION,
   parseSegmentName,
@@ -12,6 +11,7 @@ import {
   type SegmentHeader,
   segmentName
 } from './segment.ts'
+import { findFrame } from './tail-scan.ts'
 
 /** Records that a reader could not be given, and why. */
 export interface ReaderGap {
@@ -27,8 +27,13 @@ interface OpenSegment {
   first: number
   file: DiskFile
   header: SegmentHeader
-  /** Of the frame with the reader's offset. */
+  /** Of the frame with the reader's offset, or of one before it. */
   position: number
+  /**
+   * First offset of the segment after it, once there is one. Frames from there on may stand here
+   * too, left over from a sync that failed: never acknowledged, not to be read.
+   */
+  next: number | undefined
 }
 
 /**
@@ -77,11 +82,11 @@ export class FileReader implements LogReader {
     this.#reading = true
     try {
       for (;;) {
-        if (this.#closed || options.signal?.aborted) return undefined
+        if (this.#closed) return undefined
         const end = this.#control.durableEnd
-        this.#skipDropped()
+        await this.#skipDropped()
         if (this.#offset >= end) {
-          if (this.#control.closed) return undefined
+          if (this.#control.closed || options.signal?.aborted) return undefined
           await this.#waitPast(end, options.signal)
           continue
         }
@@ -100,44 +105,46 @@ export class FileReader implements LogReader {
 
   async seek(cursor: Cursor): Promise<boolean> {
     if (this.#reading) throw new Error('a reader cannot be moved while it reads')
-    const believed = await this.#believes(cursor)
-    const oldest = { epoch: cursor.epoch, offset: this.#control.firstKept }
-    const to = believed ? cursor : oldest
-    this.#offset = to.offset
-    this.#epoch = to.epoch
-    await this.#leaveSegment()
-    return believed
+    this.#reading = true
+    try {
+      await this.#leaveSegment()
+      const believed = await this.#believes(cursor)
+      this.#offset = believed ? cursor.offset : this.#control.firstKept
+      this.#epoch = believed ? cursor.epoch : ((await this.#epochAt(this.#offset)) ?? cursor.epoch)
+      return believed
+    } finally {
+      this.#reading = false
+    }
   }
 
   close(): void {
     this.#closed = true
     this.#stopWaiting()
-    if (!this.#reading) void this.#leaveSegment()
+    if (!this.#reading) this.#leaveSegment().catch(() => {})
   }
 
   /** A cursor is believed only if its offset lies within its epoch, or just behind it. */
   async #believes(cursor: Cursor): Promise<boolean> {
     const { firstKept, durableEnd } = this.#control
     if (cursor.offset < firstKept || cursor.offset > durableEnd) return false
-    const offsets = await this.#segmentOffsets()
-    const at = offsets.findLastIndex(first => first <= cursor.offset)
-    if (at < 0) return false
-    const candidates = offsets[at] === cursor.offset ? [at, at - 1] : [at]
-    for (const index of candidates.filter(i => i >= 0)) {
-      const segment = await this.#openSegment(offsets[index])
-      await segment?.file.close()
-      if (segment?.header.epoch === cursor.epoch) return true
-    }
-    return false
+    if ((await this.#epochAt(cursor.offset)) === cursor.epoch) return true
+    return cursor.offset > firstKept && (await this.#epochAt(cursor.offset - 1)) === cursor.epoch
+  }
+
+  async #epochAt(offset: number): Promise<string | undefined> {
+    const first = (await this.#segmentOffsets()).findLast(at => at <= offset)
+    const segment = first === undefined ? undefined : await this.#openSegment(first, undefined)
+    await segment?.file.close()
+    return segment?.header.epoch
   }
 
   /** What the overflow policy took is gone: go on at the first record kept. */
-  #skipDropped(): void {
+  async #skipDropped(): Promise<void> {
     const kept = this.#control.firstKept
     if (this.#offset >= kept) return
     this.#onGap({ reason: 'dropped', first: this.#offset, end: kept })
     this.#offset = kept
-    void this.#leaveSegment()
+    await this.#leaveSegment()
   }
 
   /** @returns No record when only the place changed: the caller asks again. */
@@ -148,29 +155,39 @@ export class FileReader implements LogReader {
     let got = await segment.file.read(chunk, segment.position)
     const first = checkFrame(chunk.subarray(0, got), 0, segment.header.salt)
     if (first.kind === 'short' && got === chunk.length) {
-      chunk = Buffer.allocUnsafe(Math.min(first.end, FRAME_HEADER_BYTES + PAYLOAD_BYTES_MAX))
+      chunk = Buffer.allocUnsafe(first.end)
       got = await segment.file.read(chunk, segment.position)
     }
     const before = segment.position
-    const records = this.#parse(chunk.subarray(0, got), segment, end, options.recordsMax ?? 1e9)
+    const limit = Math.min(end, segment.next ?? end)
+    const records = this.#parse(chunk.subarray(0, got), segment, limit, options)
     if (segment.position === before) await this.#passDefect(segment, end)
     return records
   }
 
   /** Moves the segment's position behind what it read; no record is fine while on the way. */
-  #parse(chunk: Buffer, segment: OpenSegment, end: number, recordsMax: number): LogRecord[] {
+  #parse(chunk: Buffer, segment: OpenSegment, limit: number, options: ReadOptions): LogRecord[] {
     const records: LogRecord[] = []
     const { salt, epoch } = segment.header
+    const recordsMax = options.recordsMax ?? Number.POSITIVE_INFINITY
     let at = 0
-    while (records.length < recordsMax && this.#offset < end) {
+    while (records.length < recordsMax && this.#offset < limit) {
       const check = checkFrame(chunk, at, salt)
-      if (check.kind !== 'valid' || check.offset >= end) break
+      if (check.kind !== 'valid' || check.offset >= limit) break
       if (check.offset < this.#offset) {
         at = check.end
         continue
       }
       if (check.offset > this.#offset) {
-        this.#onGap({ reason: 'damaged', first: this.#offset, end: check.offset })
+        // A gap before the first record of a batch is told before the batch; within one it ends it.
+        if (records.length > 0) break
+        this.#onGap({
+          reason: 'damaged',
+          first: this.#offset,
+          end: check.offset,
+          file: path.join(this.#directory, segmentName(segment.first)),
+          position: segment.position
+        })
       }
       records.push({
         epoch,
@@ -180,28 +197,24 @@ export class FileReader implements LogReader {
       at = check.end
       this.#offset = check.offset + 1
     }
-    if (records.length > 0) this.#epoch = epoch
     segment.position += at
     return records
   }
 
   /** No valid frame where one should be: the segment's end, or damage. */
   async #passDefect(segment: OpenSegment, end: number): Promise<void> {
-    const next = (await this.#segmentOffsets()).find(first => first > segment.first)
-    if (next !== undefined && next <= this.#offset) {
+    segment.next ??= (await this.#segmentOffsets()).find(first => first > segment.first)
+    if (segment.next !== undefined && segment.next <= this.#offset) {
       await this.#leaveSegment()
       return
     }
-    const limit = Math.min(next ?? end, end)
-    const bytes = await segment.file.size()
-    const found = await findNext(
-      segment.file,
-      segment.header.salt,
-      segment.position + 1,
-      bytes,
-      this.#offset,
-      limit - this.#offset
-    )
+    const limit = Math.min(segment.next ?? end, end)
+    const found = await findFrame(segment.file, segment.header.salt, {
+      from: segment.position + 1,
+      bytes: await segment.file.size(),
+      first: this.#offset,
+      end: limit
+    })
     if (found !== undefined) {
       // The gap is reported when its far side, the next record's offset, is read.
       segment.position = found
@@ -215,20 +228,22 @@ export class FileReader implements LogReader {
       position: segment.position
     })
     this.#offset = limit
-    if (next !== undefined) await this.#leaveSegment()
+    // Entered anew, should it be the active one: what it takes from now on is searched for.
+    await this.#leaveSegment()
   }
 
   async #enterSegment(): Promise<OpenSegment | undefined> {
     const offsets = await this.#segmentOffsets()
-    const first = offsets.findLast(offset => offset <= this.#offset) ?? offsets[0]
+    const first = offsets.findLast(offset => offset <= this.#offset)
     const next = offsets.find(offset => offset > this.#offset)
-    const opened = first === undefined ? undefined : await this.#openSegment(first)
+    const opened = first === undefined ? undefined : await this.#openSegment(first, next)
     if (opened) {
       this.#segment = opened
+      this.#epoch = opened.header.epoch
       return opened
     }
     // Gone, or without a header: nothing of it can be read.
-    const end = next ?? this.#control.durableEnd
+    const end = Math.min(next ?? this.#control.durableEnd, this.#control.durableEnd)
     if (this.#offset >= this.#control.firstKept && this.#offset < end) {
       this.#onGap({
         reason: 'damaged',
@@ -241,7 +256,7 @@ export class FileReader implements LogReader {
     return undefined
   }
 
-  async #openSegment(first: number): Promise<OpenSegment | undefined> {
+  async #openSegment(first: number, next: number | undefined): Promise<OpenSegment | undefined> {
     let file: DiskFile
     try {
       file = await this.#disk.open(path.join(this.#directory, segmentName(first)), 'read')
@@ -249,9 +264,12 @@ export class FileReader implements LogReader {
       if (systemCode(error) === 'ENOENT') return undefined
       throw error
     }
-    const check = await readSegmentHeader(file)
+    const check = await readSegmentHeader(file).catch(async error => {
+      await file.close()
+      throw error
+    })
     if (check.kind === 'valid' && check.header.firstOffset === first) {
-      return { first, file, header: check.header, position: FRAMES_POSITION }
+      return { first, file, header: check.header, position: FRAMES_POSITION, next }
     }
     await file.close()
     return undefined

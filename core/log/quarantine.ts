@@ -1,4 +1,5 @@
 import path from 'node:path'
+import { systemCode } from '../runtime/errors.ts'
 import type { Disk } from './disk.ts'
 
 /**
@@ -7,60 +8,115 @@ import type { Disk } from './disk.ts'
  */
 export class Quarantine {
   readonly #disk: Disk
-  readonly #directory: string
+  readonly #logDirectory: string
   readonly #bytesMax: number
   /** Files set aside by this process. */
   files = 0
 
   constructor(disk: Disk, logDirectory: string, bytesMax: number) {
     this.#disk = disk
-    this.#directory = path.join(logDirectory, 'quarantine')
+    this.#logDirectory = logDirectory
     this.#bytesMax = bytesMax
   }
 
   /** Moves a whole file here. Durable: the name is gone from the log once this resolves. */
   async move(file: string, reason: string): Promise<string> {
-    const to = await this.#room(0, path.basename(file), reason)
-    await this.#disk.rename(file, to)
-    await this.#disk.syncDirectory(path.dirname(file))
-    await this.#disk.syncDirectory(this.#directory)
-    return to
+    const { bytes } = await this.#disk.stat(file)
+    const directory = await this.#open('quarantine')
+    await this.#makeRoom(directory, bytes)
+    return this.#rename(file, directory, reason)
   }
 
-  /** Copies bytes here, cut to the quarantine's limit. */
-  async keep(bytes: Uint8Array, from: string, reason: string): Promise<string> {
+  /** Moves a segment of a newer format out of the way: data, so it never ages out. */
+  async moveNewer(file: string, version: number): Promise<string> {
+    return this.#rename(file, await this.#open(`format-${version}`), 'segment')
+  }
+
+  /**
+   * Copies bytes here, cut to the quarantine's limit.
+   *
+   * @returns undefined when there was no room: a full disk must not stop a recovery.
+   */
+  async keep(bytes: Uint8Array, from: string, reason: string): Promise<string | undefined> {
     const kept = bytes.subarray(0, this.#bytesMax)
-    const to = await this.#room(kept.length, from, reason)
+    try {
+      const directory = await this.#open('quarantine')
+      await this.#makeRoom(directory, kept.length)
+      const to = await this.#freeName(directory, from, reason)
+      await this.#write(to, kept)
+      await this.#disk.syncDirectory(directory)
+      this.files++
+      return to
+    } catch (error) {
+      if (!isNoSpace(error)) throw error
+      return undefined
+    }
+  }
+
+  async #write(to: string, bytes: Uint8Array): Promise<void> {
     const file = await this.#disk.open(to, 'create')
     try {
-      await file.write(kept, 0)
+      await file.write(bytes, 0)
       await file.sync()
+    } catch (error) {
+      await this.#disk.unlink(to)
+      throw error
     } finally {
       await file.close()
     }
-    await this.#disk.syncDirectory(this.#directory)
+  }
+
+  async #rename(file: string, directory: string, reason: string): Promise<string> {
+    const to = await this.#freeName(directory, path.basename(file), reason)
+    await this.#disk.rename(file, to)
+    // The new name first: a crash in between must leave it in at least one of both.
+    await this.#disk.syncDirectory(directory)
+    await this.#disk.syncDirectory(this.#logDirectory)
+    this.files++
     return to
   }
 
-  async #room(bytes: number, name: string, reason: string): Promise<string> {
-    await this.#disk.makeDirectory(this.#directory)
-    const kept: { name: string; bytes: number; changedAt: number }[] = []
-    for (const entry of await this.#disk.list(this.#directory)) {
-      const stat = await this.#disk.stat(path.join(this.#directory, entry))
-      kept.push({ name: entry, ...stat })
+  /** The directory for it; the log's own where something else has taken the name. */
+  async #open(name: string): Promise<string> {
+    const directory = path.join(this.#logDirectory, name)
+    try {
+      await this.#disk.makeDirectory(directory)
+      await this.#disk.list(directory)
+      return directory
+    } catch (error) {
+      const code = systemCode(error)
+      if (code === 'EEXIST' || code === 'ENOTDIR' || isNoSpace(error)) return this.#logDirectory
+      throw error
     }
-    kept.sort((a, b) => a.changedAt - b.changedAt || (a.name < b.name ? -1 : 1))
+  }
+
+  async #makeRoom(directory: string, bytes: number): Promise<void> {
+    if (directory === this.#logDirectory) return
+    const kept: { file: string; bytes: number; changedAt: number }[] = []
+    for (const entry of await this.#disk.list(directory)) {
+      const file = path.join(directory, entry)
+      kept.push({ file, ...(await this.#disk.stat(file)) })
+    }
+    kept.sort((a, b) => a.changedAt - b.changedAt || (a.file < b.file ? -1 : 1))
     let total = kept.reduce((sum, entry) => sum + entry.bytes, bytes)
     for (const entry of kept) {
       if (total <= this.#bytesMax) break
-      await this.#disk.unlink(path.join(this.#directory, entry.name))
+      await this.#disk.unlink(entry.file)
       total -= entry.bytes
     }
-    this.files++
-    const taken = new Set(kept.map(entry => entry.name))
+  }
+
+  async #freeName(directory: string, name: string, reason: string): Promise<string> {
+    const taken = new Set(await this.#disk.list(directory))
     for (let n = 0; ; n++) {
       const candidate = `${name}.${reason}.${n}`
-      if (!taken.has(candidate)) return path.join(this.#directory, candidate)
+      if (!taken.has(candidate)) return path.join(directory, candidate)
     }
   }
+}
+
+/** The disk has no room for it, or the user's quota has not. */
+export function isNoSpace(error: unknown): boolean {
+  const code = systemCode(error)
+  return code === 'ENOSPC' || code === 'EDQUOT'
 }

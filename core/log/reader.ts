@@ -35,7 +35,8 @@ export interface LogReader {
   /**
    * Waits for at least one record.
    *
-   * @returns undefined once the reader is closed or the signal aborted.
+   * @returns undefined once the reader is closed, or when the signal is aborted and there is nothing
+   *   to read just now: so what is there can still be drained.
    */
   read(options: ReadOptions): Promise<LogBatch | undefined>
   /** Everything before the cursor is done with: it may be trimmed, and is not read again. */

@@ -1,34 +1,26 @@
-import { randomBytes } from 'node:crypto'
 import path from 'node:path'
 import type { Clock } from '../runtime/clock.ts'
-import { CHECKPOINT_NAME, type Checkpoint, loadCheckpoint, unlinkIfPresent } from './checkpoint.ts'
-import type { Disk, DiskFile } from './disk.ts'
-import { checkFrame, findFrame, PAYLOAD_BYTES_MAX } from './frame.ts'
-import type { Quarantine } from './quarantine.ts'
+import { systemCode } from '../runtime/errors.ts'
+import { type ActiveSegment, createSegment } from './active-segment.ts'
 import {
-  encodeSegmentHeader,
+  CHECKPOINT_ASIDE_NAME,
+  CHECKPOINT_NAME,
+  type Checkpoint,
+  loadCheckpoint,
+  unlinkIfPresent
+} from './checkpoint.ts'
+import type { Disk, DiskFile } from './disk.ts'
+import { isNoSpace, type Quarantine } from './quarantine.ts'
+import {
   FRAMES_POSITION,
+  type HeaderCheck,
   parseSegmentName,
   readSegmentHeader,
   type SegmentHeader,
   segmentName
 } from './segment.ts'
-
-/** A closed segment, as the writer keeps account of it. */
-export interface SealedSegment {
-  firstOffset: number
-  bytes: number
-  /** Last change, epoch ms: every record in it is at least as old. */
-  sealedAt: number
-}
-
-/** The segment that takes appends. */
-export interface ActiveSegment {
-  file: DiskFile
-  header: SegmentHeader
-  /** Where the next frame goes; everything before is synced. */
-  position: number
-}
+import type { SealedSegment } from './segment-list.ts'
+import { scanTail, type TailScan } from './tail-scan.ts'
 
 export interface Recovered {
   sealed: SealedSegment[]
@@ -53,275 +45,275 @@ export interface RecoveryOptions {
   directory: string
   quarantine: Quarantine
   clock: Clock
-  /** Whether what was acknowledged was synced: false for `sync` other than `group`. */
-  ackMeansSynced: boolean
+  random: (bytes: number) => Buffer
+  /** What an acknowledgement meant before, where no checkpoint tells. */
+  sync: string
   /** The directory finds itself on another machine. */
   forceNewEpoch: boolean
 }
 
-const SCAN_CHUNK_BYTES = 1 << 20
+/**
+ * Stands while a recovery that must end in a new epoch is under way: a crash between setting bad
+ * bytes aside and the new segment would leave nothing that tells.
+ */
+const NEW_EPOCH_NAME = 'new-epoch'
+/** Of bad bytes at one place, as many are copied to the quarantine. */
+const KEPT_BYTES_MAX = 1 << 20
 
 /**
- * Brings a log directory, in whatever state, to one that can be appended to. Reads the last segment
- * only: O(1) in the backlog. Ends with a sync of everything it keeps, since after a process death
- * the newest frames may exist in the page cache alone. The table of states is in FORMAT.md.
+ * Brings a log directory, in whatever state, to one that can be appended to. Reads all headers and
+ * the last segment: O(1) in the backlog's bytes. Ends with a sync of everything it keeps, since
+ * after a process death the newest frames may exist in the page cache alone. The table of states
+ * is in FORMAT.md.
  *
  * @throws The disk's own error when the directory cannot be read or written at all; no content of
  *   it, however damaged, makes this throw.
  */
-export async function recover(options: RecoveryOptions): Promise<Recovered> {
-  const { disk, directory, quarantine } = options
-  const findings: RecoveryFinding[] = []
-  await disk.makeDirectory(directory)
-  const names = await disk.list(directory)
-  for (const name of names) {
-    if (name.endsWith('.tmp')) await unlinkIfPresent(disk, path.join(directory, name))
+export function recover(options: RecoveryOptions): Promise<Recovered> {
+  return new Recovery(options).run()
+}
+
+interface FoundSegment {
+  header: SegmentHeader
+  bytes: number
+  changedAt: number
+}
+
+class Recovery {
+  readonly #options: RecoveryOptions
+  readonly #disk: Disk
+  readonly #directory: string
+  readonly #findings: RecoveryFinding[] = []
+  #newEpoch: boolean
+  #marked = false
+  /** Offsets below were given away, or may have been. */
+  #given = 0
+
+  constructor(options: RecoveryOptions) {
+    this.#options = options
+    this.#disk = options.disk
+    this.#directory = options.directory
+    this.#newEpoch = options.forceNewEpoch
   }
 
-  const found = await loadCheckpoint(disk, directory)
-  const checkpoint = found.kind === 'valid' ? found.checkpoint : undefined
-  if (found.kind === 'damaged') {
-    const to = await quarantine.move(path.join(directory, CHECKPOINT_NAME), 'damaged')
-    findings.push({
-      event: 'log.checkpoint_damaged',
-      message: `The checkpoint is damaged: readers begin at the oldest record kept; records delivered before may be sent again.`,
-      file: to
-    })
-  }
-
-  const offsets = names.map(parseSegmentName).filter(offset => offset !== undefined)
-  offsets.sort((a, b) => a - b)
-  let newEpoch = options.forceNewEpoch
-  let last: { offset: number; file: DiskFile; header: SegmentHeader } | undefined
-  while (offsets.length > 0 && !last) {
-    const offset = offsets.at(-1)!
-    const name = path.join(directory, segmentName(offset))
-    const file = await disk.open(name, 'write')
-    const check = await readSegmentHeader(file)
-    if (check.kind === 'valid' && check.header.firstOffset === offset) {
-      last = { offset, file, header: check.header }
-      break
+  async run(): Promise<Recovered> {
+    await this.#disk.makeDirectory(this.#directory)
+    const names = await this.#disk.list(this.#directory)
+    const offsets = names.map(parseSegmentName).filter(offset => offset !== undefined)
+    offsets.sort((a, b) => a - b)
+    if (offsets.length === 0) await this.#syncAncestors()
+    if (names.includes(CHECKPOINT_ASIDE_NAME)) {
+      await unlinkIfPresent(this.#disk, this.#path(CHECKPOINT_ASIDE_NAME))
     }
-    const bytes = await file.size()
-    await file.close()
-    offsets.pop()
-    newEpoch = true
-    if (bytes <= FRAMES_POSITION) {
+    this.#marked = names.includes(NEW_EPOCH_NAME)
+    this.#newEpoch ||= this.#marked
+
+    const checkpoint = await this.#loadCheckpoint()
+    for (const { offset } of Object.values(checkpoint?.cursors ?? {})) this.#gave(offset)
+    if (checkpoint) this.#gave(checkpoint.end.offset)
+    const segments = await this.#readHeaders(offsets)
+    const last = segments.pop()
+    const sealed = segments.map(seal)
+    const generations = [...segments, ...(last ? [last] : [])].map(s => generation(s.header.epoch))
+    const active = last && (await this.#recoverLast(last, sealed, checkpoint))
+    await this.#disk.syncDirectory(this.#directory)
+    if (active) return this.#result(sealed, active, checkpoint)
+
+    if (checkpoint) generations.push(generation(checkpoint.end.epoch))
+    const next = 1 + Math.max(0, ...generations)
+    const created = await createSegment(this.#disk, this.#directory, {
+      salt: this.#options.random(4).readUInt32BE(),
+      firstOffset: this.#given,
+      epoch: `${next}-${this.#options.random(8).toString('hex')}`,
+      createdAt: this.#options.clock.now()
+    })
+    // Where a crash brings it back, one more epoch begins: no harm.
+    if (this.#marked) await unlinkIfPresent(this.#disk, this.#path(NEW_EPOCH_NAME))
+    return this.#result(sealed, created, checkpoint)
+  }
+
+  #result(
+    sealed: SealedSegment[],
+    active: ActiveSegment,
+    checkpoint: Checkpoint | undefined
+  ): Recovered {
+    return { sealed, active, end: this.#given, checkpoint, findings: this.#findings }
+  }
+
+  async #loadCheckpoint(): Promise<Checkpoint | undefined> {
+    const found = await loadCheckpoint(this.#disk, this.#directory)
+    if (found.kind === 'valid') return found.checkpoint
+    if (found.kind === 'damaged') {
+      await this.#wantNewEpoch()
+      const to = await this.#options.quarantine.move(this.#path(CHECKPOINT_NAME), 'damaged')
+      this.#findings.push({
+        event: 'log.checkpoint_damaged',
+        message:
+          'The checkpoint is damaged: readers begin at the oldest record kept; records delivered before may be sent again.',
+        file: to
+      })
+    }
+    return undefined
+  }
+
+  /** Valid segments, oldest first; the others are set aside. */
+  async #readHeaders(offsets: number[]): Promise<FoundSegment[]> {
+    const segments: FoundSegment[] = []
+    for (const offset of offsets) {
+      const file = this.#path(segmentName(offset))
+      const { bytes, changedAt } = await this.#disk.stat(file)
+      const check = await this.#checkHeader(file)
+      const believed = check.kind === 'valid' && check.header.firstOffset === offset
+      if (believed && bytes >= FRAMES_POSITION) {
+        segments.push({ header: check.header, bytes, changedAt })
+        continue
+      }
+      await this.#wantNewEpoch()
+      this.#gave(offset)
+      await this.#setAside(file, check, bytes)
+    }
+    return segments
+  }
+
+  async #checkHeader(file: string): Promise<HeaderCheck> {
+    try {
+      const opened = await this.#disk.open(file, 'read')
+      try {
+        return await readSegmentHeader(opened)
+      } finally {
+        await opened.close()
+      }
+    } catch (error) {
+      // A directory of that name.
+      if (systemCode(error) === 'EISDIR') return { kind: 'invalid' }
+      throw error
+    }
+  }
+
+  async #setAside(file: string, check: HeaderCheck, bytes: number): Promise<void> {
+    if (check.kind === 'newer') {
+      this.#findings.push({
+        event: 'log.segment_newer',
+        message: `A segment has format version ${check.version}: it is set aside untouched; run the newer Fieldline on a directory that holds it to deliver its records.`,
+        file: await this.#options.quarantine.moveNewer(file, check.version)
+      })
+    } else if (bytes <= FRAMES_POSITION) {
       // Half made: the header is synced before the first acknowledgement, so it holds none.
-      await disk.unlink(name)
-      continue
-    }
-    const newer = check.kind === 'newer'
-    const to = await quarantine.move(name, newer ? `format-${check.version}` : 'bad-header')
-    findings.push({
-      event: newer ? 'log.segment_newer' : 'log.segment_damaged',
-      message: newer
-        ? `Segment has format version ${check.version}: it is set aside untouched; run the newer Fieldline on it to deliver its records.`
-        : 'Segment has no valid header: it is set aside whole.',
-      file: to
-    })
-  }
-
-  const sealed = await statSealed(disk, directory, last ? offsets.slice(0, -1) : offsets)
-  let end = checkpoint?.end.offset ?? 0
-  if (last) {
-    const scan = await scanTail(last.file, last.header, last.offset, quarantine, findings)
-    if (scan.damaged) newEpoch = true
-    if (!options.ackMeansSynced && !checkpoint?.clean) newEpoch = true
-    if (checkpoint && checkpoint.end.offset > scan.end) {
-      // The disk forgot records that were synced: their offsets were given away.
-      newEpoch = true
-      findings.push({
-        event: 'log.end_lost',
-        message: `The log ends at offset ${scan.end}, but ${checkpoint.end.offset} was durable before: the disk lost synced records.`
+      await this.#disk.unlink(file).catch(async error => {
+        if (systemCode(error) !== 'EISDIR' && systemCode(error) !== 'EPERM') throw error
+        await this.#options.quarantine.move(file, 'directory')
       })
-    }
-    end = Math.max(scan.end, ...cursorOffsets(checkpoint), checkpoint?.end.offset ?? 0)
-    await last.file.sync()
-    await disk.syncDirectory(directory)
-    if (!newEpoch && end === scan.end) {
-      const active = { file: last.file, header: last.header, position: scan.position }
-      return { sealed, active, end, checkpoint, findings }
-    }
-    await last.file.close()
-    if (scan.end === last.offset) {
-      // It holds no record: its name may be the next segment's.
-      await disk.unlink(path.join(directory, segmentName(last.offset)))
-      await disk.syncDirectory(directory)
     } else {
-      sealed.push({
-        firstOffset: last.offset,
-        bytes: scan.position,
-        sealedAt: options.clock.now()
+      this.#findings.push({
+        event: 'log.segment_damaged',
+        message: 'A segment has no valid header: it is set aside whole.',
+        file: await this.#options.quarantine.move(file, 'bad-header'),
+        bytes
       })
     }
-  } else {
-    end = Math.max(end, ...cursorOffsets(checkpoint), ...offsets.map(offset => offset + 1))
-    await disk.syncDirectory(directory)
   }
-  const generation = await nextGeneration(disk, directory, sealed, last?.header, checkpoint)
-  const active = await createSegment(
-    disk,
-    directory,
-    end,
-    `${generation}-${randomBytes(8).toString('hex')}`,
-    options.clock.now()
-  )
-  return { sealed, active, end, checkpoint, findings }
-}
 
-/** Header synced, then the directory: both before the first acknowledgement out of it. */
-export async function createSegment(
-  disk: Disk,
-  directory: string,
-  firstOffset: number,
-  epoch: string,
-  createdAt: number
-): Promise<ActiveSegment> {
-  const header = { salt: randomBytes(4).readUInt32BE(), firstOffset, epoch, createdAt }
-  const file = await disk.open(path.join(directory, segmentName(firstOffset)), 'create')
-  await file.write(encodeSegmentHeader(header), 0)
-  await file.sync()
-  await disk.syncDirectory(directory)
-  return { file, header, position: FRAMES_POSITION }
-}
-
-interface TailScan {
-  /** Behind the last valid frame. */
-  position: number
-  end: number
-  /** Bytes were cut off or skipped that may once have been acknowledged. */
-  damaged: boolean
-}
-
-/** Reads the last segment frame by frame, skips what is damaged, cuts what follows the last. */
-async function scanTail(
-  file: DiskFile,
-  header: SegmentHeader,
-  first: number,
-  quarantine: Quarantine,
-  findings: RecoveryFinding[]
-): Promise<TailScan> {
-  const name = segmentName(first)
-  const bytes = await file.size()
-  const scan: TailScan = { position: FRAMES_POSITION, end: first, damaged: false }
-  let at = FRAMES_POSITION
-  let chunkBytes = SCAN_CHUNK_BYTES
-  while (at < bytes) {
-    const chunk = Buffer.allocUnsafe(Math.min(chunkBytes, bytes - at))
-    const got = await file.read(chunk, at)
-    const { used, end, bad } = scanFrames(chunk.subarray(0, got), header.salt, scan.end)
-    at += used
-    if (used > 0) {
-      scan.position = at
-      scan.end = end
-      chunkBytes = SCAN_CHUNK_BYTES
+  /** @returns The segment to go on in, or undefined when a new one must be made. */
+  async #recoverLast(
+    last: FoundSegment,
+    sealed: SealedSegment[],
+    checkpoint: Checkpoint | undefined
+  ): Promise<ActiveSegment | undefined> {
+    const { header } = last
+    const name = this.#path(segmentName(header.firstOffset))
+    const file = await this.#disk.open(name, 'write')
+    const scan = await scanTail(file, header)
+    await this.#keepDamaged(file, scan, segmentName(header.firstOffset))
+    if ((checkpoint?.sync ?? this.#options.sync) !== 'group' && !checkpoint?.clean) {
+      await this.#wantNewEpoch()
     }
-    if (!bad && used > 0) continue
-    if (!bad && at + got < bytes && chunkBytes < PAYLOAD_BYTES_MAX * 2) {
-      // One frame may be larger than the chunk.
-      chunkBytes *= 16
-      continue
+    if (this.#given > scan.end) {
+      // The disk forgot records that were synced: their offsets were given away.
+      await this.#wantNewEpoch()
+      this.#findings.push({
+        event: 'log.end_lost',
+        message: `The log ends at offset ${scan.end}, but ${this.#given} was reached before: the disk lost records, or an older copy of the directory was put back.`
+      })
     }
-    const next = await findNext(file, header.salt, at + 1, bytes, scan.end, bytes)
-    scan.damaged = true
-    const gone = (next ?? bytes) - at
-    const kept = Buffer.alloc(Math.min(gone, SCAN_CHUNK_BYTES))
-    await file.read(kept, at)
-    const to = await quarantine.keep(kept, name, next === undefined ? 'torn-tail' : 'damaged')
-    findings.push({
-      event: next === undefined ? 'log.tail_cut' : 'log.frame_damaged',
-      message:
-        next === undefined
-          ? 'The last write was torn: its bytes are cut off and set aside.'
-          : 'Bytes that are no valid frame are skipped and set aside; the records after them are kept.',
-      file: to,
-      position: at,
-      bytes: gone
-    })
-    if (next === undefined) break
-    at = next
-  }
-  if (scan.position < bytes) await file.truncate(scan.position)
-  return scan
-}
-
-/** Walks the valid frames at the start of `chunk`; offsets must not descend. */
-function scanFrames(
-  chunk: Buffer,
-  salt: number,
-  first: number
-): { used: number; end: number; bad: boolean } {
-  let used = 0
-  let end = first
-  while (used < chunk.length) {
-    const check = checkFrame(chunk, used, salt)
-    if (check.kind === 'short') return { used, end, bad: false }
-    if (check.kind === 'invalid' || check.offset < end) return { used, end, bad: true }
-    used = check.end
-    end = check.offset + 1
-  }
-  return { used, end, bad: false }
-}
-
-/** Position of the next valid frame from `from` on, in the whole rest of the file. */
-export async function findNext(
-  file: DiskFile,
-  salt: number,
-  from: number,
-  bytes: number,
-  firstOffset: number,
-  offsetsMax: number
-): Promise<number | undefined> {
-  // Windows overlap by the largest frame, so that none is missed at an edge.
-  const windowBytes = PAYLOAD_BYTES_MAX + 2 * SCAN_CHUNK_BYTES
-  for (let at = from; at < bytes; at += windowBytes - PAYLOAD_BYTES_MAX - SCAN_CHUNK_BYTES) {
-    const window = Buffer.allocUnsafe(Math.min(windowBytes, bytes - at))
-    const got = await file.read(window, at)
-    const position = findFrame(
-      window.subarray(0, got),
-      0,
-      salt,
-      firstOffset,
-      firstOffset + offsetsMax
-    )
-    if (position !== undefined) return at + position
-    if (at + got >= bytes) return undefined
-  }
-  return undefined
-}
-
-async function statSealed(
-  disk: Disk,
-  directory: string,
-  offsets: number[]
-): Promise<SealedSegment[]> {
-  const sealed: SealedSegment[] = []
-  for (const firstOffset of offsets) {
-    const { bytes, changedAt } = await disk.stat(path.join(directory, segmentName(firstOffset)))
-    sealed.push({ firstOffset, bytes, sealedAt: changedAt })
-  }
-  return sealed
-}
-
-function cursorOffsets(checkpoint: Checkpoint | undefined): number[] {
-  return Object.values(checkpoint?.cursors ?? {}).map(cursor => cursor.offset)
-}
-
-async function nextGeneration(
-  disk: Disk,
-  directory: string,
-  sealed: SealedSegment[],
-  last: SegmentHeader | undefined,
-  checkpoint: Checkpoint | undefined
-): Promise<number> {
-  const epochs = [last?.epoch, checkpoint?.end.epoch]
-  if (!last && sealed.length > 0) {
-    const name = path.join(directory, segmentName(sealed.at(-1)!.firstOffset))
-    const file = await disk.open(name, 'read')
-    const check = await readSegmentHeader(file)
+    this.#gave(scan.end)
+    if (scan.position < last.bytes) await file.truncate(scan.position)
+    await file.sync()
+    if (!this.#newEpoch) return { file, header, position: scan.position }
     await file.close()
-    if (check.kind === 'valid') epochs.push(check.header.epoch)
+    if (scan.position === FRAMES_POSITION) {
+      // It holds no record: its name may be the next segment's.
+      await this.#disk.unlink(name)
+    } else {
+      sealed.push({ ...seal(last), bytes: scan.position })
+    }
+    return undefined
   }
-  return 1 + Math.max(0, ...epochs.map(epoch => (epoch ? Number(epoch.split('-')[0]) : 0)))
+
+  async #keepDamaged(file: DiskFile, scan: TailScan, name: string): Promise<void> {
+    for (const { position, bytes, atEnd } of scan.damages) {
+      await this.#wantNewEpoch()
+      const kept = Buffer.alloc(Math.min(bytes, KEPT_BYTES_MAX))
+      await file.read(kept, position)
+      const to = await this.#options.quarantine.keep(kept, name, atEnd ? 'torn-tail' : 'damaged')
+      this.#findings.push({
+        event: atEnd ? 'log.tail_cut' : 'log.frame_damaged',
+        message: atEnd
+          ? 'The last write was torn: its bytes are cut off and set aside.'
+          : 'Bytes that are no valid frame are set aside; the records after them are kept.',
+        ...(to === undefined ? {} : { file: to }),
+        position,
+        bytes
+      })
+    }
+  }
+
+  /** Durably, before the first change that takes the reason for it away. */
+  async #wantNewEpoch(): Promise<void> {
+    this.#newEpoch = true
+    if (this.#marked) return
+    try {
+      const file = await this.#disk.open(this.#path(NEW_EPOCH_NAME), 'create')
+      await file.close()
+      await this.#disk.syncDirectory(this.#directory)
+    } catch (error) {
+      // On a full disk it has to go without: a second crash within this recovery is rarer still.
+      if (!isNoSpace(error)) throw error
+    }
+    this.#marked = true
+  }
+
+  #gave(offset: number): void {
+    this.#given = Math.max(this.#given, offset)
+  }
+
+  /** An earlier start may have died between making a directory and syncing its parent. */
+  async #syncAncestors(): Promise<void> {
+    let at = path.resolve(this.#directory)
+    while (at !== path.dirname(at)) {
+      at = path.dirname(at)
+      try {
+        await this.#disk.syncDirectory(at)
+      } catch {
+        // Not ours to open: then not ours to have made.
+        return
+      }
+    }
+  }
+
+  #path(name: string): string {
+    return path.join(this.#directory, name)
+  }
+}
+
+function seal({ header, bytes, changedAt }: FoundSegment): SealedSegment {
+  return {
+    firstOffset: header.firstOffset,
+    bytes,
+    epoch: header.epoch,
+    sealedAt: changedAt
+  }
+}
+
+function generation(epoch: string): number {
+  return Number(epoch.split('-')[0])
 }

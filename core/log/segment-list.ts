@@ -1,14 +1,22 @@
 import path from 'node:path'
 import { unlinkIfPresent } from './checkpoint.ts'
 import type { Disk } from './disk.ts'
-import type { SealedSegment } from './recovery.ts'
-import { readSegmentHeader, segmentName } from './segment.ts'
+import { segmentName } from './segment.ts'
+
+/** A closed segment, as the writer keeps account of it. */
+export interface SealedSegment {
+  firstOffset: number
+  bytes: number
+  epoch: string
+  /** Last change, epoch ms: every record in it is at least as old. */
+  sealedAt: number
+}
 
 /** The sealed segments, oldest first. Sizes come from a scan at start, never from a counter file. */
 export class SegmentList {
   readonly #disk: Disk
   readonly #directory: string
-  readonly #sealed: (SealedSegment & { epoch?: string })[]
+  readonly #sealed: SealedSegment[]
   #bytes: number
 
   constructor(disk: Disk, directory: string, sealed: SealedSegment[]) {
@@ -30,8 +38,8 @@ export class SegmentList {
     return this.#sealed[0]?.firstOffset
   }
 
-  add(segment: { firstOffset: number; bytes: number }, epoch: string, sealedAt: number): void {
-    this.#sealed.push({ ...segment, epoch, sealedAt })
+  add(segment: SealedSegment): void {
+    this.#sealed.push(segment)
     this.#bytes += segment.bytes
   }
 
@@ -61,27 +69,17 @@ export class SegmentList {
   }
 
   async unlinkFirst(count: number): Promise<void> {
-    const gone = this.#sealed.splice(0, count)
-    for (const segment of gone) {
-      this.#bytes -= segment.bytes
-      await unlinkIfPresent(
-        this.#disk,
-        path.join(this.#directory, segmentName(segment.firstOffset))
-      )
+    for (let left = count; left > 0; left--) {
+      const { firstOffset, bytes } = this.#sealed[0]
+      await unlinkIfPresent(this.#disk, path.join(this.#directory, segmentName(firstOffset)))
+      // Still in the list, and in the sum, for as long as it takes room on the disk.
+      this.#sealed.shift()
+      this.#bytes -= bytes
     }
   }
 
-  /** Epoch of the segment that holds the offset; read once from its header. */
-  async epochAt(offset: number): Promise<string | undefined> {
-    const segment = this.#sealed.findLast(s => s.firstOffset <= offset)
-    if (!segment) return undefined
-    if (segment.epoch === undefined) {
-      const name = path.join(this.#directory, segmentName(segment.firstOffset))
-      const file = await this.#disk.open(name, 'read')
-      const check = await readSegmentHeader(file)
-      await file.close()
-      if (check.kind === 'valid') segment.epoch = check.header.epoch
-    }
-    return segment.epoch
+  /** Epoch of the sealed segment that the offset falls into. */
+  epochAt(offset: number): string | undefined {
+    return this.#sealed.findLast(s => s.firstOffset <= offset)?.epoch
   }
 }

@@ -1,5 +1,6 @@
 import { crc32 } from 'node:zlib'
 import type { DiskFile } from './disk.ts'
+import { OFFSET_MAX } from './frame.ts'
 
 /**
  * A segment: one append-only file of the log, named for its first offset.
@@ -47,7 +48,7 @@ export function segmentName(firstOffset: number): string {
 /** @returns First offset, or undefined when it is no segment's name. */
 export function parseSegmentName(name: string): number | undefined {
   const offset = /^(\d{20})\.seg$/.test(name) ? Number(name.slice(0, 20)) : Number.NaN
-  return Number.isSafeInteger(offset) ? offset : undefined
+  return offset <= OFFSET_MAX ? offset : undefined
 }
 
 export function encodeSegmentHeader(header: SegmentHeader): Buffer {
@@ -71,6 +72,7 @@ export type HeaderCheck =
   | { kind: 'newer'; version: number }
   | { kind: 'invalid' }
 
+/** @returns The first copy that is valid. */
 export async function readSegmentHeader(file: DiskFile): Promise<HeaderCheck> {
   const bytes = Buffer.alloc(FRAMES_POSITION)
   const got = await file.read(bytes, 0)
@@ -84,12 +86,14 @@ function checkHeader(bytes: Buffer): HeaderCheck {
   if (crc32(bytes.subarray(0, 60)) !== bytes.readUInt32BE(60)) return { kind: 'invalid' }
   const version = bytes.readUInt16BE(8)
   if (version > VERSION) return { kind: 'newer', version }
+  const firstOffset = bytes.readBigUInt64BE(16)
+  if (version !== VERSION || firstOffset > OFFSET_MAX) return { kind: 'invalid' }
   const random = bytes.readBigUInt64BE(32).toString(16).padStart(16, '0')
   return {
     kind: 'valid',
     header: {
       salt: bytes.readUInt32BE(12),
-      firstOffset: Number(bytes.readBigUInt64BE(16)),
+      firstOffset: Number(firstOffset),
       epoch: `${bytes.readBigUInt64BE(24)}-${random}`,
       createdAt: Number(bytes.readBigUInt64BE(40))
     }

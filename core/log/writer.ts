@@ -1,10 +1,11 @@
 import path from 'node:path'
 import type { Clock } from '../runtime/clock.ts'
-import { systemCode } from '../runtime/errors.ts'
+import { messageOf, OperationalError } from '../runtime/errors.ts'
+import { type ActiveSegment, createSegment } from './active-segment.ts'
 import type { Disk } from './disk.ts'
-import { frameBytes, writeFrame } from './frame.ts'
-import { type ActiveSegment, createSegment } from './recovery.ts'
+import { FRAME_HEADER_BYTES, frameBytes, writeFrame } from './frame.ts'
 import { FRAMES_POSITION, segmentName } from './segment.ts'
+import type { SealedSegment } from './segment-list.ts'
 
 export interface WriterCounters {
   records: number
@@ -22,7 +23,7 @@ export interface WriterCounters {
  *
  * A failed sync leaves the kernel free to have dropped the dirty pages, so nothing behind the last
  * good sync is believed again, not even if it can be read: the segment is cut there and what was
- * pending goes to a new one.
+ * pending goes to a new one. Not for concurrent use.
  */
 export class SegmentWriter {
   readonly counters: WriterCounters = {
@@ -35,17 +36,31 @@ export class SegmentWriter {
   readonly #disk: Disk
   readonly #directory: string
   readonly #clock: Clock
+  readonly #salt: () => number
+  readonly #onSealed: (segment: SealedSegment) => void
   #active: ActiveSegment
   /** Frames up to here are synced. */
   #synced: number
+  /** A sync of the active segment failed. */
+  #suspect = false
   #scratch = Buffer.allocUnsafe(1 << 16)
 
-  constructor(disk: Disk, directory: string, clock: Clock, active: ActiveSegment) {
-    this.#disk = disk
-    this.#directory = directory
-    this.#clock = clock
-    this.#active = active
-    this.#synced = active.position
+  constructor(options: {
+    disk: Disk
+    directory: string
+    clock: Clock
+    salt: () => number
+    /** Called in the same moment in which the next segment becomes the active one. */
+    onSealed: (segment: SealedSegment) => void
+    active: ActiveSegment
+  }) {
+    this.#disk = options.disk
+    this.#directory = options.directory
+    this.#clock = options.clock
+    this.#salt = options.salt
+    this.#onSealed = options.onSealed
+    this.#active = options.active
+    this.#synced = options.active.position
   }
 
   get epoch(): string {
@@ -64,6 +79,11 @@ export class SegmentWriter {
     return this.#active.position > FRAMES_POSITION
   }
 
+  /** Takes nothing more before `abandon`. */
+  get suspect(): boolean {
+    return this.#suspect
+  }
+
   /** Writes frames behind the last; not durable before `sync`. On error nothing of it stays. */
   async write(first: number, payloads: readonly Uint8Array[]): Promise<void> {
     let size = 0
@@ -79,12 +99,12 @@ export class SegmentWriter {
       await file.write(this.#scratch.subarray(0, end), position)
     } catch (error) {
       // Half a record must not stay: it would stand between this one and the next.
-      await file.truncate(position)
+      await this.#cut(position)
       throw error
     }
     this.#active.position += end
     this.counters.records += payloads.length
-    this.counters.payloadBytes += end - payloads.length * 16
+    this.counters.payloadBytes += end - payloads.length * FRAME_HEADER_BYTES
     this.counters.writtenBytes += end
     // One burst of large groups should not pin its memory for ever.
     if (this.#scratch.length > 1 << 22) this.#scratch = Buffer.allocUnsafe(1 << 16)
@@ -92,64 +112,94 @@ export class SegmentWriter {
 
   async sync(): Promise<void> {
     const from = this.#clock.monotonic()
-    const position = this.#active.position
-    await this.#active.file.sync()
-    this.#synced = position
+    try {
+      await this.#active.file.sync()
+    } catch (error) {
+      this.#suspect = true
+      throw error
+    }
+    this.#synced = this.#active.position
     this.counters.syncs++
     this.counters.syncMs += this.#clock.monotonic() - from
   }
 
   /**
    * Seals the active segment and begins the next. The old one is synced first, in every sync mode:
-   * recovery reads the last segment alone.
+   * recovery reads the last segment alone. On error the old one stays the active one.
    */
-  async roll(first: number): Promise<{ firstOffset: number; bytes: number }> {
-    await this.sync()
-    return this.#replace(first)
+  async roll(first: number): Promise<void> {
+    if (this.#synced < this.#active.position) await this.sync()
+    await this.#replace(first)
   }
 
-  /** After a failed sync: cuts what may be lost and goes on in a new segment. */
-  async abandon(first: number): Promise<{ firstOffset: number; bytes: number } | undefined> {
-    const { file, header } = this.#active
-    await file.truncate(this.#synced)
-    this.#active.position = this.#synced
-    if (this.#synced > FRAMES_POSITION) return this.#replace(first)
+  /** After a failed sync: cuts what may be lost, goes on in a new segment. May be tried again. */
+  async abandon(first: number): Promise<void> {
+    await this.cutUnsynced()
+    if (this.holdsRecords) return this.#replace(first)
     // It holds no record, so the next segment takes its name.
-    await file.close()
-    await this.#disk.unlink(path.join(this.#directory, segmentName(header.firstOffset)))
-    await this.#begin(first)
-    return undefined
+    try {
+      await this.#active.file.close()
+      await this.#disk.unlink(path.join(this.#directory, segmentName(this.firstOffset)))
+      this.#begin(await this.#create(first))
+    } catch (error) {
+      throw failed(this.#directory, error)
+    }
+  }
+
+  /** Takes back what no sync has covered. */
+  async cutUnsynced(): Promise<void> {
+    await this.#cut(this.#synced)
+    this.#active.position = this.#synced
   }
 
   async close(): Promise<void> {
     await this.#active.file.close()
   }
 
-  async #replace(first: number): Promise<{ firstOffset: number; bytes: number }> {
-    const sealed = { firstOffset: this.firstOffset, bytes: this.bytes }
-    const { file } = this.#active
-    await this.#begin(first)
-    await file.close()
-    return sealed
+  async #cut(position: number): Promise<void> {
+    try {
+      await this.#active.file.truncate(position)
+    } catch (error) {
+      throw failed(this.#directory, error)
+    }
   }
 
-  async #begin(first: number): Promise<void> {
-    const name = path.join(this.#directory, segmentName(first))
-    try {
-      await this.#disk.unlink(name)
-    } catch (error) {
-      // A half-made one is there only if an earlier attempt failed.
-      if (systemCode(error) !== 'ENOENT') throw error
-    }
-    this.#active = await createSegment(
-      this.#disk,
-      this.#directory,
-      first,
-      this.epoch,
-      this.#clock.now()
-    )
-    this.#synced = this.#active.position
+  async #replace(first: number): Promise<void> {
+    const next = await this.#create(first)
+    const { file, header, position } = this.#active
+    this.#onSealed({
+      firstOffset: header.firstOffset,
+      bytes: position,
+      epoch: header.epoch,
+      sealedAt: this.#clock.now()
+    })
+    this.#begin(next)
+    await file.close()
+  }
+
+  #create(first: number): Promise<ActiveSegment> {
+    return createSegment(this.#disk, this.#directory, {
+      salt: this.#salt(),
+      firstOffset: first,
+      epoch: this.epoch,
+      createdAt: this.#clock.now()
+    })
+  }
+
+  #begin(active: ActiveSegment): void {
+    this.#active = active
+    this.#synced = active.position
+    this.#suspect = false
     this.counters.writtenBytes += FRAMES_POSITION
     this.counters.syncs++
   }
+}
+
+/** What was tried cannot be undone or done again: the log must be opened anew. */
+function failed(directory: string, cause: unknown): OperationalError {
+  return new OperationalError(
+    'DISK_FAILED',
+    `The disk under ${path.resolve(directory)} refused: ${messageOf(cause)}.`,
+    { cause }
+  )
 }

@@ -15,7 +15,8 @@ export interface Address {
  *   text: an address with credentials in front is a common mistake.
  */
 export function parseAddress(text: string): Address {
-  const [, bracketed, plain, digits] = /^(?:\[([^\]]+)\]|([^\s:/@]+)):([0-9]{1,5})$/.exec(text) ?? []
+  const [, bracketed, plain, digits] =
+    /^(?:\[([^\]]+)\]|([^\s:/@]+)):([0-9]{1,5})$/.exec(text) ?? []
   const host = bracketed ?? plain
   if (host === undefined || (bracketed !== undefined && !isIPv6(bracketed))) {
     throw new SyntaxError(`expected HOST:PORT, like '127.0.0.1:1883' or '[::1]:1883'`)

@@ -41,8 +41,9 @@ export interface KafkaConnection {
 
 /**
  * Short waits, many of them: back-to-back transactions meet CONCURRENT_TRANSACTIONS for a few ms,
- * which kafkajs' own 300 ms would turn into a tenth of the throughput. All in all about 3 s, then the
- * call rejects and the caller, who owns the real retrying, decides.
+ * which kafkajs' own 300 ms would turn into a tenth of the throughput. The waits add up to
+ * about 3 s; a call can spend them twice, sending and connecting (5.5 s until a send was rejected with
+ * the broker killed), and each attempt's own timeouts come on top. The caller owns the real retrying.
  */
 export const KAFKA_RETRY: Readonly<Required<Omit<RetryOptions, 'restartOnFailure'>>> = {
   initialRetryTime: 4,
@@ -50,6 +51,19 @@ export const KAFKA_RETRY: Readonly<Required<Omit<RetryOptions, 'restartOnFailure
   multiplier: 1.5,
   maxRetryTime: 200,
   retries: 20
+}
+
+/**
+ * For `consumer({ retry: KAFKA_CONSUMER_RETRY })`. A consumer that has spent its retries leaves the
+ * group and joins again, which costs every member a rebalance. A `consumer.crash` event with
+ * `restart: true` is no failure: a coordinator that is loading brings it about, and it restarts.
+ */
+export const KAFKA_CONSUMER_RETRY: typeof KAFKA_RETRY = {
+  initialRetryTime: 50,
+  factor: 0.2,
+  multiplier: 2,
+  maxRetryTime: 2000,
+  retries: 15
 }
 
 /**

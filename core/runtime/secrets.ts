@@ -41,7 +41,9 @@ export function expandVariables(text: string, env: SecretSources['env']): string
     if (whole === '$${') return '${'
     const [, name, fallback] = VARIABLE.exec(inside ?? '') ?? []
     if (!name || !whole.endsWith('}')) {
-      problems.push("'${' begins no variable: write ${NAME}, ${NAME:-default} or $${ for itself")
+      problems.push(
+        `'\${' begins no variable: write \${NAME}, \${NAME:-default} or $\${ for itself`
+      )
       return whole
     }
     // As in a shell, `:-` also stands in for a variable that is set to nothing.

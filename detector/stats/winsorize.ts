@@ -5,5 +5,5 @@
  * C. P. Winsor).
  */
 export function winsorize(value: number, limit: number): number {
-  return value > limit ? limit : value < -limit ? -limit : value
+  return Math.min(limit, Math.max(-limit, value))
 }

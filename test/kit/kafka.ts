@@ -13,6 +13,7 @@ import {
   type Admin,
   createKafka,
   type ITopicConfig,
+  KAFKA_CONSUMER_RETRY,
   type Kafka
 } from '../../core/runtime/kafka.ts'
 import { silentLogger } from '../../core/runtime/log.ts'
@@ -167,10 +168,11 @@ export async function readTopic(
 ): Promise<TopicRecord[]> {
   const consumer = testClient(brokers, 'test-reader').consumer({
     groupId: uniqueTopic('test-reader'),
-    maxWaitTimeInMs: 100
+    maxWaitTimeInMs: 100,
+    retry: KAFKA_CONSUMER_RETRY
   })
   const records: TopicRecord[] = []
-  const ended = Promise.withResolvers<void>()
+  const ended = deferred()
   let quiet: NodeJS.Timeout | undefined
   const rest = (): void => {
     clearTimeout(quiet)
@@ -183,7 +185,10 @@ export async function readTopic(
     )
   }, timeoutMs)
   consumer.on('consumer.group_join', rest)
-  consumer.on('consumer.crash', event => ended.reject(event.payload.error))
+  consumer.on('consumer.crash', ({ payload: { error, restart } }) => {
+    // It restarts by itself when, for one, the group's coordinator is still loading.
+    if (!restart) ended.reject(error)
+  })
   try {
     await consumer.connect()
     await consumer.subscribe({ topic, fromBeginning: true })
@@ -211,6 +216,23 @@ export async function readTopic(
     clearTimeout(quiet)
     await consumer.disconnect()
   }
+}
+
+/** Node 20 has no `Promise.withResolvers`. */
+function deferred(): {
+  promise: Promise<void>
+  resolve: () => void
+  reject: (error: unknown) => void
+} {
+  let resolve!: () => void
+  let reject!: (error: unknown) => void
+  const promise = new Promise<void>((onResolve, onReject) => {
+    resolve = onResolve
+    reject = onReject
+  })
+  // It may be rejected before anybody waits for it.
+  promise.catch(() => {})
+  return { promise, resolve, reject }
 }
 
 type Headers = Record<string, Buffer | string | (Buffer | string)[] | undefined>

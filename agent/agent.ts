@@ -1,0 +1,357 @@
+import { createHash } from 'node:crypto'
+import path from 'node:path'
+import type { RouteConfig } from '../core/contract/route-config.ts'
+import { DurableLog } from '../core/log/log.ts'
+import type { LogReader } from '../core/log/reader.ts'
+import { type Clock, systemClock } from '../core/runtime/clock.ts'
+import { pause } from '../core/runtime/deadline.ts'
+import { type DirectoryLock, lockDirectory } from '../core/runtime/directory-lock.ts'
+import { messageOf, type OperationalError } from '../core/runtime/errors.ts'
+import type { Kafka } from '../core/runtime/kafka.ts'
+import type { KafkaConfig } from '../core/runtime/kafka-config.ts'
+import { kafkaFromConfig } from '../core/runtime/kafka-connection.ts'
+import type { Logger } from '../core/runtime/log.ts'
+import { ClockSync } from './clock-sync.ts'
+import type {
+  AgentSectionConfig,
+  ClockConfig,
+  LogConfig,
+  MqttConfig,
+  UplinkConfig,
+  UpstreamConfig
+} from './config.ts'
+import { type Identity, loadIdentity, readBootId } from './identity.ts'
+import { EmbeddedBroker } from './ingest/embedded-broker.ts'
+import { Intake } from './ingest/intake.ts'
+import { UpstreamClient } from './ingest/upstream-client.ts'
+import { renderAlerts } from './routing/alert-renderer.ts'
+import { Router, type RouterOptions } from './routing/router.ts'
+import { type AgentStatus, statusOf } from './status.ts'
+import type { Delivery } from './uplink/delivery.ts'
+import type { DeliveryOptions } from './uplink/delivery-faults.ts'
+import { AtLeastOnceDelivery } from './uplink/kafka-at-least-once.ts'
+import { ExactlyOnceDelivery } from './uplink/kafka-exactly-once.ts'
+import { createTopics } from './uplink/kafka-topics.ts'
+import { Lane } from './uplink/lane.ts'
+
+export interface AgentConfig {
+  agent: AgentSectionConfig
+  mqtt: MqttConfig
+  upstreams: UpstreamConfig[]
+  log: LogConfig
+  clock: ClockConfig
+  kafka: KafkaConfig
+  uplink: UplinkConfig
+  routes: RouteConfig[]
+}
+
+export interface AgentOptions {
+  config: AgentConfig
+  version: string
+  /** The wall clock is not believed before it: this version's release, epoch ms. */
+  releasedAt: number
+  logger: Logger
+  clock?: Clock
+  /** The agent cannot go on: its log failed. */
+  onFailure: (error: OperationalError) => void
+}
+
+export const LANES = ['telemetry', 'alerts'] as const
+export type LaneName = (typeof LANES)[number]
+
+const UPLINK = 'uplink'
+const CLOCK_CHECK_MS = 5_000
+/** Kafka's default limit of a transaction's length is 15 min; ours is what a vanished agent costs. */
+const TRANSACTION_MS_MAX = 10_000
+const SEND_MS_MAX = 60_000
+
+/**
+ * The agent: ingest → log → uplink, and the doors through which a detector reads the log and stores
+ * alerts. Everything behind the log is a reader of it; a slow or broken one delays nobody.
+ */
+export class Agent {
+  readonly identity: Identity
+  readonly telemetryLog: DurableLog
+  readonly alertLog: DurableLog
+  readonly intake: Intake
+  readonly lanes: Lane[] = []
+  readonly upstreams: UpstreamClient[] = []
+  readonly #options: AgentOptions
+  readonly #clock: Clock
+  readonly #clockSync: ClockSync
+  readonly #lock: DirectoryLock
+  readonly #startedAt: number
+  readonly #uplinkRouter: Router
+  #broker: EmbeddedBroker | undefined
+  #accepting = false
+  #timers: NodeJS.Timeout[] = []
+  readonly #stopped = new AbortController()
+
+  /**
+   * Takes the data directory, recovers both logs and starts lanes and ingest. Kafka need not be
+   * there. Readings are accepted once this resolves.
+   *
+   * @throws {OperationalError} DIRECTORY_LOCKED, DIRECTORY_UNUSABLE, ADDRESS_IN_USE, HOST_UNKNOWN,
+   *   LISTEN_FAILED.
+   */
+  static async start(options: AgentOptions): Promise<Agent> {
+    const { config, logger } = options
+    const lock = await lockDirectory(config.agent.data)
+    const opened: DurableLog[] = []
+    try {
+      const identity = loadIdentity(config.agent.data, config.agent.id)
+      if (identity.moved) {
+        logger.warn(
+          { event: 'agent.moved', agentId: identity.agentId },
+          'This data directory comes from another machine: the agent takes a new id and a new epoch.'
+        )
+      }
+      const open = async (lane: LaneName, bytesMax: number) => {
+        const log = await DurableLog.open({
+          directory: path.join(config.agent.data, lane),
+          logger: logger.child({ lane }),
+          bytesMax,
+          overflow: config.log.overflow,
+          sync: config.log.sync,
+          syncWindowMs: config.log.syncWindowMs,
+          syncIntervalMs: config.log.syncIntervalMs,
+          ageMsMax: config.log.ageMaxMs,
+          checkpointIntervalMs: config.uplink.checkpointIntervalMs,
+          forceNewEpoch: identity.moved,
+          onFailure: options.onFailure
+        })
+        opened.push(log)
+        return log
+      }
+      const telemetryLog = await open('telemetry', config.log.bytesMax)
+      const alertLog = await open('alerts', config.log.alertBytesMax)
+      const agent = new Agent(options, lock, identity, telemetryLog, alertLog)
+      await agent.#start()
+      return agent
+    } catch (error) {
+      for (const log of opened) await log.close().catch(() => {})
+      lock.release()
+      throw error
+    }
+  }
+
+  private constructor(
+    options: AgentOptions,
+    lock: DirectoryLock,
+    identity: Identity,
+    telemetryLog: DurableLog,
+    alertLog: DurableLog
+  ) {
+    this.#options = options
+    this.#lock = lock
+    this.identity = identity
+    this.telemetryLog = telemetryLog
+    this.alertLog = alertLog
+    this.#clock = options.clock ?? systemClock
+    this.#startedAt = this.#clock.now()
+    this.#clockSync = new ClockSync({
+      clock: this.#clock,
+      bootId: readBootId(),
+      floorAt: options.releasedAt,
+      onMark: mark => this.intake.markClock(mark)
+    })
+    this.intake = new Intake(
+      telemetryLog,
+      this.#clockSync,
+      options.config.mqtt.inflightBytesMax,
+      this.#clock
+    )
+    this.#uplinkRouter = new Router({
+      ...this.#routerOptions(),
+      knownMark: bootId => this.#clockSync.markOf(bootId)
+    })
+  }
+
+  /** The embedded broker, for local subscribers; absent when `mqtt.listen` is off. */
+  get broker(): EmbeddedBroker | undefined {
+    return this.#broker
+  }
+
+  /** Whether readings are accepted: exactly what `/ready` says. */
+  get ready(): boolean {
+    const { state } = this.telemetryLog.status
+    return this.#accepting && state === 'open'
+  }
+
+  get status(): AgentStatus {
+    return statusOf(this, {
+      version: this.#options.version,
+      startedAt: this.#startedAt,
+      now: this.#clock.now(),
+      clockSynced: this.#clockSync.synced,
+      replayedAfterMs: this.#options.config.uplink.replayedAfterMs,
+      deadLetters: this.#uplinkRouter.deadLetters
+    })
+  }
+
+  /** A reader of the telemetry log beside the uplink, and what decodes its records. */
+  async openDetectorReader(
+    name: string,
+    lagRecordsMax: number
+  ): Promise<{ reader: LogReader; router: Router }> {
+    const reader = await this.telemetryLog.reader(name, lagRecordsMax)
+    return { reader, router: new Router(this.#routerOptions()) }
+  }
+
+  /** Lets go of the cursors of readers that did not come: call when all have. */
+  releaseAbsentReaders(): void {
+    this.telemetryLog.releaseWaitingCursors()
+    this.alertLog.releaseWaitingCursors()
+  }
+
+  /**
+   * Stops in order: no new message, acknowledgements sent, lanes drained for `drainMs` at most,
+   * logs closed. What is not drained waits on disk for the next start.
+   */
+  async stop(drainMs: number): Promise<void> {
+    if (this.#stopped.signal.aborted) return
+    this.#accepting = false
+    this.#stopped.abort()
+    for (const timer of this.#timers) clearInterval(timer)
+    this.#broker?.stopAccepting()
+    await Promise.all(this.upstreams.map(upstream => upstream.stop()))
+    await this.#broker?.close()
+    await Promise.all(this.lanes.map(lane => lane.stop(drainMs)))
+    await this.telemetryLog.close()
+    await this.alertLog.close()
+    this.#lock.release()
+  }
+
+  async #start(): Promise<void> {
+    const { config, logger } = this.#options
+    // One clients a lane: connections, and with them troubles, are not shared.
+    for (const name of LANES) await this.#startLane(name)
+    if (config.kafka.createTopics) void this.#createTopics()
+    if (config.mqtt.listen) {
+      this.#broker = await EmbeddedBroker.open(
+        { ...config.mqtt, address: config.mqtt.listen },
+        this.intake,
+        logger
+      )
+    }
+    for (const upstream of config.upstreams) this.#startUpstream(upstream)
+    this.#timers.push(setInterval(() => this.#clockSync.check(), CLOCK_CHECK_MS).unref())
+    this.#accepting = true
+  }
+
+  async #startLane(name: LaneName): Promise<void> {
+    const { config, logger } = this.#options
+    const { uplink } = config
+    const log = name === 'telemetry' ? this.telemetryLog : this.alertLog
+    const delivery = this.#delivery(name)
+    const lane = new Lane({
+      name,
+      reader: await log.reader(UPLINK),
+      delivery,
+      render:
+        name === 'telemetry'
+          ? (record, now) => this.#uplinkRouter.route(record, now)
+          : renderAlerts(this.identity.agentId, uplink.alertTopic, uplink.deadLetterTopic),
+      batchBytesMax: uplink.batchBytesMax,
+      batchRecordsMax: uplink.batchRecordsMax,
+      lingerMs: uplink.lingerMs,
+      clock: this.#clock,
+      logger
+    })
+    this.lanes.push(lane)
+    lane.start()
+  }
+
+  #delivery(lane: LaneName): Delivery {
+    const { config, logger } = this.#options
+    const { agentId } = this.identity
+    const kafka = this.#kafka(lane)
+    const options: DeliveryOptions = {
+      lane,
+      session: { kafka, compression: config.uplink.compression, sendMsMax: SEND_MS_MAX },
+      deadLetterTopic: config.uplink.deadLetterTopic,
+      onDeadLetter: reason => {
+        const { deadLetters } = this.#uplinkRouter
+        deadLetters[reason] = (deadLetters[reason] ?? 0) + 1
+      },
+      onState: state => {
+        const own = this.lanes.find(({ name }) => name === lane)
+        if (own) own.state = state
+      },
+      logger,
+      // Agents of one fleet must not come back in step: the seed is the agent's own.
+      seed: createHash('sha256').update(`${agentId}/${lane}`).digest().readUInt32BE()
+    }
+    if (config.uplink.delivery === 'at_least_once') return new AtLeastOnceDelivery(options)
+    return new ExactlyOnceDelivery({
+      ...options,
+      session: { ...options.session, transactionMsMax: TRANSACTION_MS_MAX },
+      transactionalId: `fieldline.${agentId}.${lane}`
+    })
+  }
+
+  #startUpstream(upstream: UpstreamConfig): void {
+    const clientId = upstream.clientId
+      .replaceAll('{agentId}', this.identity.agentId)
+      .replaceAll('{name}', upstream.name)
+    const key = `upstream-topics/${upstream.name}/${clientId}`
+    const previous = this.telemetryLog.note(key)
+    const client = new UpstreamClient(
+      {
+        ...upstream,
+        clientId,
+        ...(previous === undefined ? {} : { previousTopics: JSON.parse(previous) as string[] }),
+        onTopics: topics => this.telemetryLog.setNote(key, JSON.stringify(topics))
+      },
+      this.intake,
+      this.#options.logger
+    )
+    this.upstreams.push(client)
+    client.start()
+  }
+
+  /** Kafka may be away: tries until it is there. */
+  async #createTopics(): Promise<void> {
+    const { config, logger } = this.#options
+    const kafka = this.#kafka('topics')
+    while (!this.#stopped.signal.aborted) {
+      try {
+        const created = await createTopics(kafka, topicPlanOf(config))
+        for (const { topic } of created) {
+          logger.info({ event: 'kafka.topic_created', topic }, 'Created a topic.')
+        }
+        return
+      } catch (error) {
+        logger.debug({ event: 'kafka.topics_waiting', error: messageOf(error) }, 'No topics yet.')
+        await pause(1_000, this.#stopped.signal)
+      }
+    }
+  }
+
+  #kafka(role: string): Kafka {
+    return kafkaFromConfig(this.#options.config.kafka, role, this.#options.logger)
+  }
+
+  #routerOptions(): RouterOptions {
+    const { routes, uplink, clock } = this.#options.config
+    return {
+      agentId: this.identity.agentId,
+      routes,
+      deadLetterTopic: uplink.deadLetterTopic,
+      pastMsMax: clock.pastMaxMs,
+      futureMsMax: clock.futureMaxMs,
+      replayedAfterMs: uplink.replayedAfterMs
+    }
+  }
+}
+
+export function topicPlanOf(config: Pick<AgentConfig, 'routes' | 'uplink' | 'kafka'>) {
+  const literal = config.routes.map(route => route.topic).filter(topic => !topic.includes('{'))
+  return {
+    telemetry: [...new Set(literal)],
+    deadLetters: config.uplink.deadLetterTopic,
+    alerts: config.uplink.alertTopic,
+    partitions: config.kafka.partitions,
+    replicationFactor: config.kafka.replicationFactor
+  }
+}

@@ -1,0 +1,126 @@
+import type { Agent } from './agent.ts'
+import type { EmbeddedBrokerStatus } from './ingest/embedded-broker.ts'
+import type { IntakeCounters } from './ingest/intake.ts'
+import type { UpstreamStatus } from './ingest/upstream-client.ts'
+import type { LaneState } from './uplink/delivery.ts'
+import type { Lane, LaneCounters } from './uplink/lane.ts'
+
+/**
+ * What the agent is doing, in one word: `streaming`, readings reach Kafka as they come; `buffering`,
+ * Kafka is away and they wait on disk; `draining`, it is back and the backlog shrinks; `full`, the
+ * log is at its limit and the overflow policy works; `parked`, a person must act.
+ */
+export type Mode = 'streaming' | 'buffering' | 'draining' | 'full' | 'parked'
+
+export interface LaneStatus {
+  state: LaneState['kind']
+  backlogRecords: number
+  /** How long the oldest undelivered reading has waited; 0 when there is none. */
+  backlogAgeMs: number
+  /** Until the backlog is gone at the present rate; absent when it does not shrink. */
+  etaMs?: number
+  lastError?: { code: string; message: string; topic?: string; sinceAt: number }
+  counters: LaneCounters
+}
+
+export interface AgentStatus {
+  agentId: string
+  version: string
+  mode: Mode
+  ready: boolean
+  uptimeMs: number
+  clock: 'synced' | 'unsynced'
+  mqtt: EmbeddedBrokerStatus | null
+  upstreams: UpstreamStatus[]
+  intake: IntakeCounters
+  lanes: Record<
+    string,
+    LaneStatus & { log: { bytes: number; bytesMax: number; epoch: string; end: number } }
+  >
+  /** Readings that will never reach Kafka as themselves, by stage and reason. */
+  drops: Record<string, number>
+  deadLetters: Partial<Record<string, number>>
+}
+
+interface StatusFacts {
+  version: string
+  startedAt: number
+  now: number
+  clockSynced: boolean
+  replayedAfterMs: number
+  deadLetters: Partial<Record<string, number>>
+}
+
+/** A log fuller than this, while Kafka is away, is about to drop. */
+const FULL_SHARE = 0.95
+
+export function statusOf(agent: Agent, facts: StatusFacts): AgentStatus {
+  const lanes: AgentStatus['lanes'] = {}
+  for (const lane of agent.lanes) {
+    const log = lane.name === 'telemetry' ? agent.telemetryLog : agent.alertLog
+    const { bytes, bytesMax, epoch, end } = log.status
+    const backlog = log.backlog('uplink')
+    lanes[lane.name] = {
+      ...laneStatus(lane, backlog, facts.now),
+      log: { bytes, bytesMax, epoch, end }
+    }
+  }
+  const { counters } = agent.telemetryLog.status
+  return {
+    agentId: agent.identity.agentId,
+    version: facts.version,
+    mode: modeOf(lanes, facts.replayedAfterMs),
+    ready: agent.ready,
+    uptimeMs: facts.now - facts.startedAt,
+    clock: facts.clockSynced ? 'synced' : 'unsynced',
+    mqtt: agent.broker?.status ?? null,
+    upstreams: agent.upstreams.map(upstream => upstream.status),
+    intake: agent.intake.counters,
+    lanes,
+    drops: {
+      'ingest.qos0': agent.intake.counters.droppedQos0,
+      'log.full': counters.droppedFull,
+      'log.age': counters.droppedAge,
+      'log.damaged': counters.damaged
+    },
+    deadLetters: facts.deadLetters
+  }
+}
+
+function laneStatus(lane: Lane, backlogRecords: number, now: number): LaneStatus {
+  const { state, counters, oldestAt } = lane
+  const troubled = state.kind === 'waiting' || state.kind === 'parked'
+  const rate = lane.rate
+  return {
+    state: state.kind,
+    backlogRecords,
+    backlogAgeMs: oldestAt === undefined ? 0 : Math.max(0, now - oldestAt),
+    ...(backlogRecords > 0 && !troubled && rate > 0
+      ? { etaMs: Math.round((backlogRecords / rate) * 1000) }
+      : {}),
+    ...(troubled
+      ? {
+          lastError: {
+            code: state.code,
+            message: state.message,
+            sinceAt: state.sinceAt,
+            ...('topic' in state && state.topic ? { topic: state.topic } : {})
+          }
+        }
+      : {}),
+    counters
+  }
+}
+
+function modeOf(lanes: AgentStatus['lanes'], replayedAfterMs: number): Mode {
+  const all = Object.values(lanes)
+  const { telemetry } = lanes
+  if (all.some(lane => lane.state === 'parked')) return 'parked'
+  const away = all.some(
+    ({ state, backlogRecords }) =>
+      state === 'waiting' || (state === 'connecting' && backlogRecords > 0)
+  )
+  if (away && telemetry.log.bytes > telemetry.log.bytesMax * FULL_SHARE) return 'full'
+  if (away) return 'buffering'
+  return telemetry.backlogAgeMs > replayedAfterMs ? 'draining' : 'streaming'
+}

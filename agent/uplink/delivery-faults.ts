@@ -1,0 +1,85 @@
+import type { Logger } from '../../core/runtime/log.ts'
+import { Prng } from '../../core/runtime/prng.ts'
+import { Backoff } from './backoff.ts'
+import type { LaneState } from './delivery.ts'
+import type { Verdict } from './kafka-errors.ts'
+import type { SessionOptions } from './kafka-session.ts'
+
+export interface DeliveryOptions {
+  lane: string
+  session: SessionOptions
+  deadLetterTopic: string
+  onDeadLetter: (reason: string) => void
+  onState: (state: LaneState) => void
+  logger: Logger
+  seed: number
+}
+
+/** What both delivery modes do about trouble: tell it once, wait, and tell its end. */
+export class DeliveryFaults {
+  readonly #options: DeliveryOptions
+  readonly #backoff: Backoff
+  /** The trouble that is under way. */
+  #told: string | undefined
+  #sinceAt = 0
+
+  constructor(options: DeliveryOptions) {
+    this.#options = options
+    this.#backoff = new Backoff(new Prng(options.seed))
+  }
+
+  /** Kafka took a batch. */
+  over(): void {
+    if (this.#told !== undefined) {
+      const outageMs = Date.now() - this.#sinceAt
+      this.#options.logger.info(
+        { event: 'uplink.recovered', lane: this.#options.lane, outageMs },
+        'Kafka takes records again.'
+      )
+      this.#told = undefined
+    }
+    this.#backoff.reset()
+    this.#options.onState({ kind: 'streaming' })
+  }
+
+  /** @param refine Makes the refused chunk smaller; false when that is impossible. */
+  async handle(verdict: Verdict, refine: () => boolean, signal: AbortSignal): Promise<void> {
+    const refined = (verdict.action === 'split' || verdict.action === 'dead_letter') && refine()
+    if (refined) return
+    const kind = verdict.action === 'retry' || verdict.action === 'renew' ? 'waiting' : 'parked'
+    this.#tell(kind, verdict)
+    await this.#backoff.wait(signal)
+  }
+
+  #tell(kind: 'waiting' | 'parked', verdict: Verdict): void {
+    const { lane, logger, onState } = this.#options
+    if (this.#told === undefined) this.#sinceAt = Date.now()
+    const { code, message, topic } = verdict
+    onState({ kind, code, message, sinceAt: this.#sinceAt, ...(topic ? { topic } : {}) })
+    const trouble = `${kind}/${code}/${topic ?? ''}`
+    if (trouble === this.#told) return
+    // One line a trouble, not one an attempt; an outage shows many faces, so a wait is told once.
+    if (kind === 'waiting' && this.#told !== undefined) return
+    this.#told = trouble
+    if (kind === 'waiting') {
+      logger.warn(
+        { event: 'uplink.waiting', lane, code },
+        `Kafka does not take records (${message}): they wait on disk until it does.`
+      )
+      return
+    }
+    logger.error(
+      { event: 'uplink.parked', lane, code, ...(topic ? { topic } : {}) },
+      `Kafka refuses records (${message}): the lane waits, nothing is lost. ${adviceFor(code)}`
+    )
+  }
+}
+
+function adviceFor(code: string): string {
+  if (code === 'UNKNOWN_TOPIC_OR_PARTITION') {
+    return "Create the topic ('fieldline topics create'), or correct the route."
+  }
+  if (/AUTHORIZATION/.test(code)) return "Give the agent's user the right to it."
+  if (/SASL/.test(code)) return 'Correct kafka.sasl.'
+  return 'It goes on by itself once this is mended.'
+}

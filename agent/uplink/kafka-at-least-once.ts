@@ -1,0 +1,64 @@
+import type { Cursor } from '../../core/log/reader.ts'
+import { Chunks } from './chunks.ts'
+import type { Delivery } from './delivery.ts'
+import { DeliveryFaults, type DeliveryOptions } from './delivery-faults.ts'
+import { judge } from './kafka-errors.ts'
+import { KafkaSession } from './kafka-session.ts'
+import type { OutgoingRecord } from './outgoing-record.ts'
+
+/**
+ * Idempotent producer, acks from all replicas, one batch in flight, progress kept in the log's own
+ * checkpoint: a crash repeats at most what was sent after the last one.
+ *
+ * As long as the producer lives the same batch goes out under the same sequence, so an outage or a
+ * broker's restart in the middle of a send repeats nothing.
+ */
+export class AtLeastOnceDelivery implements Delivery {
+  readonly #options: DeliveryOptions
+  readonly #faults: DeliveryFaults
+  #session: KafkaSession | undefined
+
+  constructor(options: DeliveryOptions) {
+    this.#options = options
+    this.#faults = new DeliveryFaults(options)
+  }
+
+  /** Connects, so that trouble is seen before the first record. The local checkpoint counts. */
+  async start(signal: AbortSignal): Promise<undefined> {
+    while (!this.#session && !signal.aborted) {
+      try {
+        this.#session = await KafkaSession.open(this.#options.session)
+        this.#faults.over()
+      } catch (error) {
+        await this.#faults.handle(judge(error), () => false, signal)
+      }
+    }
+    return undefined
+  }
+
+  async deliver(records: OutgoingRecord[], _upTo: Cursor, signal: AbortSignal): Promise<boolean> {
+    const { deadLetterTopic, onDeadLetter } = this.#options
+    const chunks = new Chunks(records, deadLetterTopic, onDeadLetter)
+    while (chunks.first) {
+      if (signal.aborted) return false
+      try {
+        this.#session ??= await KafkaSession.open(this.#options.session)
+        await this.#session.send(chunks.first)
+        chunks.shift()
+        this.#faults.over()
+      } catch (error) {
+        const verdict = judge(error)
+        // A producer refuses other messages while the fate of these is open.
+        if (verdict.action !== 'retry') await this.close()
+        await this.#faults.handle(verdict, () => chunks.refine(0, verdict), signal)
+      }
+    }
+    return true
+  }
+
+  async close(): Promise<void> {
+    const session = this.#session
+    this.#session = undefined
+    await session?.close()
+  }
+}

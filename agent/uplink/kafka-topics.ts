@@ -1,0 +1,85 @@
+import { TOPICS } from '../../core/contract/topics.ts'
+import { withDeadline } from '../../core/runtime/deadline.ts'
+import type { ITopicConfig, Kafka } from '../../core/runtime/kafka.ts'
+
+export interface TopicPlan {
+  /** Literal topics of routes; templated ones are known only when messages come. */
+  telemetry: string[]
+  deadLetters: string
+  alerts: string
+  partitions: number
+  /** null: the brokers' default. */
+  replicationFactor: number | null
+}
+
+/** A topic as Fieldline wants it. */
+export interface WantedTopic {
+  topic: string
+  partitions: number
+  compacted: boolean
+}
+
+const BROKER_DEFAULT = -1
+const ANSWER_MS_MAX = 30_000
+
+/** Which topics an agent and its detector write, and how they are kept. */
+export function wantedTopics(plan: TopicPlan): WantedTopic[] {
+  const { partitions } = plan
+  return [
+    ...plan.telemetry.map(topic => ({ topic, partitions, compacted: false })),
+    { topic: plan.deadLetters, partitions, compacted: false },
+    { topic: plan.alerts, partitions, compacted: false },
+    { topic: TOPICS.status, partitions: 1, compacted: true },
+    { topic: TOPICS.cursors, partitions: 1, compacted: false },
+    { topic: TOPICS.detectorState, partitions, compacted: true }
+  ]
+}
+
+/**
+ * Creates what is missing; changes nothing that is there.
+ *
+ * @returns The topics that were created. Rejects with the client's error when Kafka is away.
+ */
+export async function createTopics(kafka: Kafka, plan: TopicPlan): Promise<WantedTopic[]> {
+  const admin = kafka.admin()
+  try {
+    await withDeadline('connecting', ANSWER_MS_MAX, admin.connect())
+    const present = new Set(await withDeadline('listing topics', ANSWER_MS_MAX, admin.listTopics()))
+    const missing = wantedTopics(plan).filter(({ topic }) => !present.has(topic))
+    if (missing.length > 0) {
+      const topics = missing.map(wanted => topicConfig(wanted, plan.replicationFactor))
+      await withDeadline(
+        'creating topics',
+        ANSWER_MS_MAX,
+        admin.createTopics({ topics, waitForLeaders: true })
+      )
+    }
+    return missing
+  } finally {
+    await withDeadline('closing', 2_000, admin.disconnect()).catch(() => {})
+  }
+}
+
+function topicConfig(wanted: WantedTopic, replicationFactor: number | null): ITopicConfig {
+  return {
+    topic: wanted.topic,
+    numPartitions: wanted.partitions,
+    replicationFactor: replicationFactor ?? BROKER_DEFAULT,
+    configEntries: wanted.compacted ? [{ name: 'cleanup.policy', value: 'compact' }] : []
+  }
+}
+
+/** The ACLs that an agent's user needs, as arguments of Kafka's own `kafka-acls` tool. */
+export function neededAcls(plan: TopicPlan, exactlyOnce: boolean, agentId: string): string[] {
+  const written = [...plan.telemetry, plan.deadLetters, plan.alerts]
+  const acls = written.map(topic => `--operation Write --operation Describe --topic ${topic}`)
+  acls.push('--operation IdempotentWrite --cluster')
+  if (exactlyOnce) {
+    const prefix = `fieldline.${agentId}.`
+    const literal = '--resource-pattern-type prefixed'
+    acls.push(`--operation Write --operation Describe ${literal} --transactional-id ${prefix}`)
+    acls.push(`--operation Read ${literal} --group ${prefix}`)
+    acls.push(`--operation Read --operation Describe --topic ${TOPICS.cursors}`)
+  }
+  return acls
+}

@@ -1,0 +1,143 @@
+import { existsSync } from 'node:fs'
+import path from 'node:path'
+import { Command, Option } from 'commander'
+import { Agent } from '../../agent/agent.ts'
+import { registerAgentMetrics } from '../../agent/metrics.ts'
+import { formatAddress } from '../../core/runtime/address.ts'
+import { HttpServer, json } from '../../core/runtime/http.ts'
+import { onStopSignals } from '../../core/runtime/lifecycle.ts'
+import { createLogger, type Logger } from '../../core/runtime/log.ts'
+import { Metrics } from '../../core/runtime/metrics.ts'
+import { packageVersion } from '../../core/runtime/package-root.ts'
+import type { EdgeDetector } from '../../detector/edge-detector.ts'
+import { type ConfigFlags, type FieldlineConfig, loadFieldlineConfig } from '../config.ts'
+import { startEdgeDetection } from '../edge-detection.ts'
+import { checkAddressesFree, checkBrokersResolve } from '../preflight.ts'
+
+/** The wall clock of a box is not believed before this release was made. */
+const RELEASED_AT = Date.UTC(2026, 10, 1)
+
+const EXAMPLES = `
+Examples:
+  $ fieldline agent --kafka localhost:9092
+  $ fieldline agent -c fieldline.yaml
+  $ fieldline agent --kafka kafka-1:9092,kafka-2:9092 --id gateway-7 --data /var/lib/fieldline
+
+The first SIGINT or SIGTERM stops in order, the second at once.
+`
+
+/** `fieldline agent`: takes readings from MQTT, keeps them on disk, delivers them to Kafka. */
+export function agentCommand(): Command {
+  return new Command('agent')
+    .description('take readings from MQTT, keep them on disk, deliver them to Kafka')
+    .option('-c, --config <file>', 'YAML configuration; without one every field has its default')
+    .option('--id <name>', 'name of this agent in every event id')
+    .option('--kafka <host:port>', 'Kafka brokers, comma-separated')
+    .option('--listen <host:port>', "MQTT listener, or 'off'")
+    .option('--data <dir>', 'directory of the logs')
+    .option('--http <host:port>', "status and metrics, or 'off'")
+    .addOption(
+      new Option('--delivery <mode>', 'how records reach Kafka').choices([
+        'at_least_once',
+        'exactly_once'
+      ])
+    )
+    .addOption(new Option('--detector <switch>', 'detect anomalies here').choices(['on', 'off']))
+    .addHelpText('after', EXAMPLES)
+    .action(runAgent)
+}
+
+async function runAgent(flags: ConfigFlags & { config?: string }): Promise<void> {
+  const { config: file, ...overrides } = flags
+  const { config, hash } = await loadFieldlineConfig({ ...(file ? { file } : {}), overrides })
+  const logger = createLogger(config.logging.level)
+  await checkAddressesFree([config.mqtt.listen, config.http.listen])
+  // A box that has run before starts without a name server; a new one should tell a typing error.
+  const ranBefore = existsSync(path.join(config.agent.data, 'agent.json'))
+  if (!ranBefore) await checkBrokersResolve(config.kafka.brokers)
+
+  const agent = await Agent.start({
+    config,
+    version: packageVersion(),
+    releasedAt: RELEASED_AT,
+    logger,
+    onFailure: error => {
+      // Nothing can be acknowledged any more: a supervisor's restart recovers the log.
+      logger.error({ event: 'agent.failed', code: error.code }, 'The agent cannot go on; it ends.')
+      process.exit(error.exitCode)
+    }
+  })
+  const detector = await startDetection(agent, config, logger)
+  agent.releaseAbsentReaders()
+  const http = await openHttp(agent, detector, config, hash, logger)
+  tellReady(agent, config, logger)
+  onStopSignals(async hard => {
+    if (hard) process.exit(1)
+    logger.info({ event: 'agent.stopping' }, 'Stopping: what is not delivered waits on disk.')
+    await detector?.stop()
+    await agent.stop(config.agent.stopTimeoutMs)
+    await http?.close()
+    logger.info({ event: 'agent.stopped' }, 'Stopped.')
+    process.exit(0)
+  })
+}
+
+async function startDetection(
+  agent: Agent,
+  config: FieldlineConfig,
+  logger: Logger
+): Promise<EdgeDetector | undefined> {
+  if (!config.detector.enabled || config.detector.scope !== 'edge') return undefined
+  return startEdgeDetection({
+    agent,
+    dataDirectory: config.agent.data,
+    config: config.detector,
+    logger
+  })
+}
+
+async function openHttp(
+  agent: Agent,
+  detector: EdgeDetector | undefined,
+  config: FieldlineConfig,
+  configHash: string,
+  logger: Logger
+): Promise<HttpServer | undefined> {
+  if (!config.http.listen) return undefined
+  const metrics = new Metrics()
+  registerAgentMetrics(metrics, agent)
+  return HttpServer.open({
+    address: config.http.listen,
+    token: config.http.token,
+    logger,
+    pages: {
+      '/live': () => json({ live: true }),
+      '/ready': () => json({ ready: agent.ready }, agent.ready ? 200 : 503),
+      '/status': () =>
+        json({
+          ...agent.status,
+          configHash,
+          detector: detector ? { ...detector.counters(), openAlerts: detector.openAlerts() } : null
+        }),
+      '/metrics': async () => ({
+        status: 200,
+        type: 'text/plain; version=0.0.4',
+        body: await metrics.text()
+      })
+    }
+  })
+}
+
+function tellReady(agent: Agent, config: FieldlineConfig, logger: Logger): void {
+  const { identity, broker } = agent
+  const facts = {
+    event: 'agent.ready',
+    agentId: identity.agentId,
+    mqtt: broker?.status.address ?? 'off',
+    kafka: config.kafka.brokers.join(','),
+    http: config.http.listen ? formatAddress(config.http.listen) : 'off',
+    data: path.resolve(config.agent.data),
+    detector: config.detector.enabled ? config.detector.scope : 'off'
+  }
+  logger.info(facts, 'Accepting readings: an acknowledged one is on this disk.')
+}

@@ -1,0 +1,221 @@
+import type { Clock } from '../runtime/clock.ts'
+import { messageOf, OperationalError } from '../runtime/errors.ts'
+import type { Logger } from '../runtime/log.ts'
+import { type Checkpoint, saveCheckpoint } from './checkpoint.ts'
+import type { ControlBlock } from './control-block.ts'
+import type { CursorTable } from './cursor-table.ts'
+import type { Disk } from './disk.ts'
+import { isNoSpace } from './quarantine.ts'
+import { FRAMES_POSITION } from './segment.ts'
+import type { SegmentList } from './segment-list.ts'
+import type { SegmentWriter } from './writer.ts'
+
+/** What happens to a record that the log has no room for. */
+export type Overflow = 'drop_oldest' | 'drop_newest' | 'block'
+
+export interface RetentionOptions {
+  disk: Disk
+  directory: string
+  clock: Clock
+  logger: Logger
+  control: ControlBlock
+  writer: SegmentWriter
+  segments: SegmentList
+  cursors: CursorTable
+  notes: Map<string, string>
+  bytesMax: number
+  overflow: Overflow
+  /** For the checkpoint: what an acknowledgement means. */
+  sync: string
+  sleep: (ms: number) => Promise<void>
+  /** Why waiting makes no sense any more; undefined while it does. */
+  refusal: () => OperationalError | undefined
+}
+
+/** How often a blocked append looks whether readers made room. */
+const BLOCKED_CHECK_MS = 20
+
+/** What stays and what goes: the byte limit, the age limit, the checkpoint and what lies behind. */
+export class Retention {
+  readonly counters = { droppedFull: 0, droppedAge: 0 }
+  readonly #options: RetentionOptions
+  readonly #control: ControlBlock
+  readonly #writer: SegmentWriter
+  readonly #segments: SegmentList
+  readonly #cursors: CursorTable
+  #saving: Promise<void> = Promise.resolve()
+  #savedText = ''
+
+  constructor(options: RetentionOptions) {
+    this.#options = options
+    this.#control = options.control
+    this.#writer = options.writer
+    this.#segments = options.segments
+    this.#cursors = options.cursors
+  }
+
+  /** All segments together. */
+  get bytes(): number {
+    return this.#segments.bytes + this.#writer.bytes
+  }
+
+  /**
+   * Resolves when `bytes` more stay within the limit.
+   *
+   * @throws {OperationalError} LOG_FULL under `drop_newest`, and when they never will.
+   */
+  async makeRoom(bytes: number): Promise<void> {
+    if (bytes > this.#options.bytesMax / 2) {
+      throw this.#full(`a batch of ${bytes} bytes is more than half of it`)
+    }
+    // The next segment's header counts too: a crash between here and there adds one of its own.
+    while (this.bytes + bytes + FRAMES_POSITION > this.#options.bytesMax) {
+      if (this.#trimmable() > 0) {
+        await this.checkpoint()
+      } else if (this.#writer.holdsRecords && this.#cursors.heldFrom >= this.#control.durableEnd) {
+        // All of it has been read: only the active segment is in the way.
+        await this.roll()
+      } else if (this.#options.overflow === 'drop_oldest') {
+        if (this.#segments.count === 0) await this.roll()
+        await this.#dropOldest('droppedFull')
+      } else {
+        await this.#waitForRoom()
+      }
+    }
+  }
+
+  /**
+   * Runs what needs room on the disk, and again when room was made: ENOSPC takes the same path as
+   * our own limit.
+   */
+  async withRoom<T>(operation: () => Promise<T>): Promise<T> {
+    for (;;) {
+      try {
+        return await operation()
+      } catch (error) {
+        if (!isNoSpace(error)) throw error
+        if (this.#trimmable() > 0) await this.checkpoint()
+        else if (this.#options.overflow !== 'drop_oldest') await this.#waitForRoom(error)
+        else if (this.#segments.count > 0) await this.#dropOldest('droppedFull')
+        else throw this.#full(messageOf(error), error)
+      }
+    }
+  }
+
+  /** Seals the active segment. */
+  async roll(): Promise<void> {
+    await this.withRoom(() => this.#writer.roll(this.#control.durableEnd))
+  }
+
+  async dropAged(before: number): Promise<void> {
+    while (this.#segments.isOlder(before)) await this.#dropOldest('droppedAge')
+  }
+
+  /** Saves cursors and notes now, then unlinks what every reader has passed. */
+  checkpoint(clean = false): Promise<void> {
+    this.#saving = this.#saving.catch(() => {}).then(() => this.#save(clean))
+    return this.#saving
+  }
+
+  /** Resolves when no save is under way. */
+  settled(): Promise<void> {
+    return this.#saving.catch(() => {})
+  }
+
+  async #waitForRoom(cause?: unknown): Promise<void> {
+    if (this.#options.overflow !== 'block') {
+      throw this.#full(
+        cause ? messageOf(cause) : `its limit of ${this.#options.bytesMax} bytes is reached`,
+        cause
+      )
+    }
+    await this.#options.sleep(BLOCKED_CHECK_MS)
+    const refusal = this.#options.refusal()
+    if (refusal) throw refusal
+  }
+
+  /** Gives up the oldest segment; what no reader has delivered is counted. */
+  async #dropOldest(reason: 'droppedFull' | 'droppedAge'): Promise<void> {
+    const end = this.#segments.endOfFirst(this.#writer.firstOffset)
+    const first = this.#cursors.heldFrom
+    const records = Math.max(0, end - first)
+    this.counters[reason] += records
+    this.#control.firstKept = Math.max(this.#control.firstKept, end)
+    if (records > 0) {
+      const why = reason === 'droppedFull' ? 'the log is full' : 'they are older than log.age_max'
+      this.#options.logger.error(
+        {
+          event: 'log.dropped',
+          reason: reason === 'droppedFull' ? 'full' : 'age',
+          records,
+          first,
+          end
+        },
+        `Dropped the oldest records: ${why}.`
+      )
+    }
+    await this.checkpoint()
+  }
+
+  /** Sealed segments that no reader needs. */
+  #trimmable(): number {
+    return this.#segments.countBefore(this.#cursors.heldFrom, this.#writer.firstOffset)
+  }
+
+  async #save(clean: boolean): Promise<void> {
+    // Taken once, all at the same moment: what is unlinked below must be behind what is saved here.
+    const trimmable = this.#trimmable()
+    const firstKept = this.#segments.firstAfter(trimmable) ?? this.#writer.firstOffset
+    const cursors = this.#cursors.save(offset => this.cursorEpoch(offset))
+    const notes = Object.fromEntries(this.#options.notes)
+    const end = { epoch: this.#writer.epoch, offset: this.#control.durableEnd }
+    const { sync } = this.#options
+    const text = JSON.stringify({ cursors, notes, clean, epoch: end.epoch })
+    if (text === this.#savedText && trimmable === 0) return
+    const savedAt = this.#options.clock.now()
+    const saved = await this.#write({ cursors, end, clean, sync, notes, savedAt }, text)
+    if (trimmable === 0) return
+    this.#control.firstKept = Math.max(this.#control.firstKept, firstKept)
+    await this.#segments.unlinkFirst(trimmable)
+    if (!saved) await this.#write({ cursors, end, clean, sync, notes, savedAt }, text)
+  }
+
+  /** @returns Whether there was room for it. */
+  async #write(checkpoint: Checkpoint, text: string): Promise<boolean> {
+    const { disk, directory } = this.#options
+    try {
+      this.#writer.counters.writtenBytes += await saveCheckpoint(disk, directory, checkpoint)
+      this.#savedText = text
+      return true
+    } catch (error) {
+      this.#options.logger.warn(
+        { event: 'log.checkpoint_failed', error: messageOf(error) },
+        'The checkpoint could not be saved: after a crash more records would be delivered again.'
+      )
+      // Without room for it the segments behind must go all the same: that costs repeats, not loss.
+      if (!isNoSpace(error)) throw error
+      return false
+    }
+  }
+
+  /**
+   * The epoch that a cursor is saved under: its last record's, which stays, not the next one's: the
+   * segment for that may be empty, and be replaced by one of another epoch.
+   */
+  cursorEpoch(offset: number): string {
+    return this.epochAt(offset > this.#control.firstKept ? offset - 1 : offset)
+  }
+
+  epochAt(offset: number): string {
+    if (offset >= this.#writer.firstOffset) return this.#writer.epoch
+    return this.#segments.epochAt(offset) ?? this.#writer.epoch
+  }
+
+  #full(why: string, cause?: unknown): OperationalError {
+    return new OperationalError(
+      'LOG_FULL',
+      `The log in ${this.#options.directory} is full: ${why}.`,
+      { cause }
+    )
+  }
+}

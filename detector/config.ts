@@ -1,0 +1,138 @@
+import { z } from 'zod'
+import { TOPICS } from '../core/contract/topics.ts'
+import {
+  count,
+  duration,
+  kafkaTopic,
+  name,
+  refuseRepeated,
+  text
+} from '../core/runtime/config-fields.ts'
+
+const probability = () => z.number().min(0).max(1)
+
+const onDelaySchema = z
+  .strictObject({
+    readings: count(1, 1000).default(1).describe('Readings above `raise` that it takes'),
+    of: count(1, 1000).default(1).describe('Among how many latest readings')
+  })
+  .superRefine((delay, context) => {
+    if (delay.readings <= delay.of) return
+    const message = `${delay.readings} of ${delay.of} readings is impossible`
+    context.addIssue({ code: 'custom', path: ['readings'], message })
+  })
+
+const silentSchema = z
+  .strictObject({
+    enabled: z.boolean().default(true).describe('Raise an alert when a series falls silent'),
+    factor: z
+      .number()
+      .min(1.5)
+      .max(1000)
+      .default(5)
+      .describe("Silence after this many of the series' usual intervals"),
+    min: duration({ min: 1000 }).prefault('10s').describe('Never sooner than this')
+  })
+  .transform(silent => ({ enabled: silent.enabled, factor: silent.factor, minMs: silent.min }))
+
+const modelSchema = z.strictObject({
+  name: name().describe('Name in alerts and metrics'),
+  path: text().describe('ONNX file; its sidecar is the same path with `.json`'),
+  sites: z.array(text()).min(1).max(1000).optional().describe('Sites it scores; all when absent'),
+  devices: z
+    .array(text())
+    .min(1)
+    .max(1000)
+    .optional()
+    .describe('Devices it scores, `*` standing for any text; all when absent')
+})
+
+export const detectorSchema = z
+  .strictObject({
+    enabled: z.boolean().default(true).describe("Run in the agent's process"),
+    scope: z
+      .enum(['edge', 'central'])
+      .default('edge')
+      .describe('Who owns the series: the agent that stores them, or a group that reads Kafka'),
+    group: name().default('fieldline-detector').describe('Consumer group of a central detector'),
+    topics: z
+      .array(kafkaTopic())
+      .min(1)
+      .max(100)
+      .default([TOPICS.telemetry])
+      .describe('Kafka topics a central detector reads'),
+    scorer: z.enum(['zscore', 'onnx']).default('zscore').describe('What judges a reading'),
+    warm_up_readings: count(2, 1_000_000)
+      .default(30)
+      .describe('Readings a series is only learned from'),
+    raise: probability()
+      .default(0.8)
+      .describe('Score from which a reading counts towards an alert'),
+    clear: probability()
+      .default(0.5)
+      .describe('Score below which it counts towards the end of one'),
+    on_delay: onDelaySchema.prefault({}).describe('How much it takes to raise an alert'),
+    off_delay_readings: count(1, 100_000)
+      .default(5)
+      .describe('Readings in a row below `clear` that end an alert'),
+    refractory_readings: count(0, 100_000)
+      .default(20)
+      .describe('Readings after an alert before the same series may raise the next'),
+    update_interval: duration({ min: 1000 })
+      .prefault('10s')
+      .describe('Shortest time between two updates of an open alert'),
+    series_max: count(1, 10_000_000)
+      .default(100_000)
+      .describe('Series kept in memory; the one unheard for longest makes room'),
+    series_ttl: duration({ min: 60_000 })
+      .prefault('7d')
+      .describe('A series unheard for so long is forgotten'),
+    lag_max: count(1, 1_000_000_000)
+      .default(100_000)
+      .describe(
+        'Records the edge detector may lag behind before it is moved on, marked with a gap'
+      ),
+    snapshot_interval: duration({ min: 1000, max: 3_600_000 })
+      .prefault('5s')
+      .describe('Time between two snapshots of the learned state'),
+    silent: silentSchema.prefault({}).describe('Alerts about series that stop'),
+    models: z
+      .array(modelSchema)
+      .max(100)
+      .superRefine((models, context) => refuseRepeated(models, 'name', context))
+      .default([])
+      .describe('ONNX models')
+  })
+  .superRefine((detector, context) => {
+    if (detector.clear >= detector.raise) {
+      const message = `must be below detector.raise (${detector.raise})`
+      context.addIssue({ code: 'custom', path: ['clear'], message })
+    }
+    if (detector.scorer === 'onnx' && detector.models.length === 0) {
+      const message = "'onnx' needs at least one entry in detector.models"
+      context.addIssue({ code: 'custom', path: ['scorer'], message })
+    }
+  })
+  .transform(detector => ({
+    enabled: detector.enabled,
+    scope: detector.scope,
+    group: detector.group,
+    topics: detector.topics,
+    scorer: detector.scorer,
+    warmUpReadings: detector.warm_up_readings,
+    raise: detector.raise,
+    clear: detector.clear,
+    onDelay: detector.on_delay,
+    offDelayReadings: detector.off_delay_readings,
+    refractoryReadings: detector.refractory_readings,
+    updateIntervalMs: detector.update_interval,
+    seriesMax: detector.series_max,
+    seriesTtlMs: detector.series_ttl,
+    lagRecordsMax: detector.lag_max,
+    snapshotIntervalMs: detector.snapshot_interval,
+    silent: detector.silent,
+    models: detector.models
+  }))
+
+export type DetectorConfig = z.output<typeof detectorSchema>
+export type ModelConfig = z.output<typeof modelSchema>

@@ -1,0 +1,64 @@
+import { mkdir, open, readFile, rename } from 'node:fs/promises'
+import { dirname, join } from 'node:path'
+import { messageOf, OperationalError, systemCode } from '../core/runtime/errors.ts'
+import type { SnapshotStore } from './pipeline.ts'
+
+/**
+ * Snapshots as files, `DIR/topic-partition.snapshot`, one a stream. A file is written aside, synced
+ * and renamed: after a crash it is the old one or the new one.
+ */
+export class SnapshotFiles implements SnapshotStore {
+  readonly #directory: string
+
+  /** @throws {OperationalError} DIRECTORY_UNUSABLE */
+  static async open(directory: string): Promise<SnapshotFiles> {
+    try {
+      await mkdir(directory, { recursive: true })
+      const probe = await open(join(directory, '.probe'), 'w')
+      await probe.close()
+    } catch (error) {
+      throw new OperationalError(
+        'DIRECTORY_UNUSABLE',
+        `${directory} cannot be used for snapshots: ${messageOf(error)}.`,
+        { cause: error }
+      )
+    }
+    return new SnapshotFiles(directory)
+  }
+
+  private constructor(directory: string) {
+    this.#directory = directory
+  }
+
+  async load(stream: string): Promise<Uint8Array | undefined> {
+    try {
+      return await readFile(this.#path(stream))
+    } catch (error) {
+      if (systemCode(error) === 'ENOENT') return undefined
+      throw error
+    }
+  }
+
+  async save(stream: string, bytes: Uint8Array): Promise<void> {
+    const path = this.#path(stream)
+    const file = await open(`${path}.new`, 'w')
+    try {
+      await file.writeFile(bytes)
+      await file.sync()
+    } finally {
+      await file.close()
+    }
+    await rename(`${path}.new`, path)
+    const directory = await open(dirname(path), 'r')
+    try {
+      await directory.sync()
+    } finally {
+      await directory.close()
+    }
+  }
+
+  /** Kafka's topic names hold no slash and may end in `-1`; the slash keeps the two apart. */
+  #path(stream: string): string {
+    return join(this.#directory, `${encodeURIComponent(stream)}.snapshot`)
+  }
+}

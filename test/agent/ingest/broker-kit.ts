@@ -1,0 +1,60 @@
+import { onTestFinished } from 'vitest'
+import {
+  EmbeddedBroker,
+  type EmbeddedBrokerOptions
+} from '../../../agent/ingest/embedded-broker.ts'
+import type { Intake } from '../../../agent/ingest/intake.ts'
+import { createLogger } from '../../../core/runtime/log.ts'
+import { type ConnectFields, RawMqtt } from '../../kit/raw-mqtt.ts'
+import { HeldLog, intakeOf } from './held-log.ts'
+
+export interface BrokerUnderTest {
+  broker: EmbeddedBroker
+  log: HeldLog
+  intake: Intake
+  lines: Record<string, unknown>[]
+  connect(fields?: ConnectFields): Promise<RawMqtt>
+  /** Opens a connection and sends nothing. */
+  open(): Promise<RawMqtt>
+}
+
+/** The embedded broker on a port of its own, over a log that the test holds. Ends with the test. */
+export async function startBroker(
+  options: Partial<EmbeddedBrokerOptions> & { inflightBytesMax?: number } = {}
+): Promise<BrokerUnderTest> {
+  const log = new HeldLog()
+  const lines: Record<string, unknown>[] = []
+  const { inflightBytesMax, ...rest } = options
+  const intake = intakeOf(log, inflightBytesMax)
+  const broker = await EmbeddedBroker.open(
+    {
+      address: { host: '127.0.0.1', port: 0 },
+      connectionsMax: 100,
+      anonymous: 'loopback',
+      users: [],
+      topicBytesMax: 1024,
+      topicLevelsMax: 32,
+      packetBytesMax: 1 << 20,
+      ...rest
+    },
+    intake,
+    createLogger('debug', line => lines.push(JSON.parse(line)))
+  )
+  const clients: RawMqtt[] = []
+  onTestFinished(async () => {
+    for (const client of clients) client.destroy()
+    await broker.close()
+  })
+  const kept = (client: RawMqtt) => {
+    clients.push(client)
+    return client
+  }
+  return {
+    broker,
+    log,
+    intake,
+    lines,
+    connect: async fields => kept(await RawMqtt.connect(broker.port, fields)),
+    open: async () => kept(await RawMqtt.open(broker.port))
+  }
+}

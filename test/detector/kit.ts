@@ -1,0 +1,73 @@
+import type { Value } from '../../core/contract/reading.ts'
+import { Prng } from '../../core/runtime/prng.ts'
+import type { DetectorConfig } from '../../detector/config.ts'
+import type { DetectorReading } from '../../detector/detector.ts'
+
+export const EPOCH = '1-9f2c03d1a7b4e655'
+export const T0 = Date.UTC(2026, 10, 22, 8)
+
+export function detectorConfig(changes: Partial<DetectorConfig> = {}): DetectorConfig {
+  return {
+    enabled: true,
+    scope: 'edge',
+    group: 'fieldline-detector',
+    topics: ['telemetry'],
+    scorer: 'zscore',
+    warmUpReadings: 30,
+    raise: 0.8,
+    clear: 0.5,
+    onDelay: { readings: 1, of: 1 },
+    offDelayReadings: 5,
+    refractoryReadings: 20,
+    updateIntervalMs: 10_000,
+    seriesMax: 1000,
+    seriesTtlMs: 7 * 86_400_000,
+    lagRecordsMax: 100_000,
+    snapshotIntervalMs: 5000,
+    silent: { enabled: true, factor: 5, minMs: 10_000 },
+    models: [],
+    ...changes
+  }
+}
+
+export function reading(
+  offset: number,
+  device: string,
+  at: number,
+  values: Record<string, number>,
+  changes: Partial<DetectorReading> = {}
+): DetectorReading {
+  return {
+    epoch: EPOCH,
+    offset,
+    agentId: 'gateway-7',
+    eventId: `gateway-7/${EPOCH}/${offset}`,
+    site: 'plant7',
+    device,
+    at,
+    receivedAt: at + 5,
+    values: Object.entries(values).map(([metric, value]): Value => ({ metric, value })),
+    ...changes
+  }
+}
+
+/** A fleet with noise, spikes, a shift, and devices that fall silent: something of everything. */
+export function eventfulReadings(seed: number, count: number, devices = 6): DetectorReading[] {
+  const prng = new Prng(seed)
+  const readings: DetectorReading[] = []
+  let at = T0
+  for (let offset = 0; readings.length < count; offset++) {
+    at += Math.floor(500 / devices)
+    const n = offset % devices
+    const silent = n === 1 && offset % 900 > 500
+    if (silent) continue
+    const spike = offset > 300 && prng.chance(0.01) ? 12 : 0
+    const shift = n === 2 && offset % 1200 > 800 ? 5 : 0
+    const values = {
+      temperature: 60 + prng.normal() + spike,
+      pressure: Math.round((5 + 0.3 * prng.normal() + shift) * 10) / 10
+    }
+    readings.push(reading(offset, `pump-${n}`, at, values))
+  }
+  return readings
+}

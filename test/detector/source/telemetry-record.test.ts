@@ -1,0 +1,93 @@
+import { expect, test } from 'vitest'
+import type { RouteConfig } from '../../../core/contract/route-config.ts'
+import { TelemetryDecoder } from '../../../detector/source/telemetry-record.ts'
+import { EPOCH, T0 } from '../kit.ts'
+
+const ROUTE: RouteConfig = {
+  name: 'default',
+  match: ['telemetry/{site}/{device}', 'telemetry/{site}/{device}/{metric}'],
+  site: undefined,
+  topic: 'telemetry',
+  codec: 'json',
+  value: 'payload',
+  fields: undefined
+}
+
+function decode(
+  value: string,
+  headers: Record<string, string> = {},
+  route: Partial<RouteConfig> = {},
+  key: string | null = 'plant7/pump-3'
+) {
+  const all: Record<string, string> = {
+    'fl-id': `gateway-7/${EPOCH}/42`,
+    'fl-topic': 'telemetry/plant7/pump-3',
+    'fl-received': String(T0 + 7),
+    ...headers
+  }
+  return new TelemetryDecoder([{ ...ROUTE, ...route }]).decode({
+    key: key === null ? null : Buffer.from(key),
+    value: Buffer.from(value),
+    timestampMs: T0,
+    header: name => all[name]
+  })
+}
+
+test('a telemetry record becomes a reading with its id, device, times and values', () => {
+  expect(decode('{"temperature":21.4,"motor":{"temp":60},"seq":9}')).toEqual({
+    ok: true,
+    readings: [
+      {
+        epoch: EPOCH,
+        offset: 42,
+        index: 0,
+        agentId: 'gateway-7',
+        eventId: `gateway-7/${EPOCH}/42`,
+        site: 'plant7',
+        device: 'pump-3',
+        at: T0,
+        receivedAt: T0 + 7,
+        values: [
+          { metric: 'temperature', value: 21.4 },
+          { metric: 'motor.temp', value: 60 }
+        ]
+      }
+    ]
+  })
+})
+
+test('the metric of the topic names a bare number', () => {
+  const decoded = decode('21.4', { 'fl-topic': 'telemetry/plant7/pump-3/temperature' })
+  expect(decoded.ok && decoded.readings[0].values).toEqual([{ metric: 'temperature', value: 21.4 }])
+})
+
+test('elements of an array are readings of one record, as far apart as the device says', () => {
+  const decoded = decode(`[{"ts":${T0},"t":1},{"ts":${T0 + 250},"t":2}]`)
+  expect(decoded.ok && decoded.readings.map(r => [r.index, r.at, r.values[0].value])).toEqual([
+    [0, T0, 1],
+    [1, T0 + 250, 2]
+  ])
+})
+
+test('values written by a route of readings are read as such', () => {
+  const value = JSON.stringify({ site: 'plant7', device: 'pump-3', values: { a: 1, b: 2 } })
+  const decoded = decode(value, {}, { value: 'reading' })
+  expect(decoded.ok && decoded.readings[0].values).toEqual([
+    { metric: 'a', value: 1 },
+    { metric: 'b', value: 2 }
+  ])
+})
+
+test('a dead letter sent again is known by its header', () => {
+  const decoded = decode('{"t":1}', { 'fl-replay-of': '0/12' })
+  expect(decoded.ok && decoded.readings[0].resent).toBe(true)
+})
+
+test('what cannot be read has a reason', () => {
+  expect(decode('{"t":1}', { 'fl-id': 'nonsense' })).toEqual({ ok: false, reason: 'no_id' })
+  expect(decode('{"t":1}', {}, {}, null)).toEqual({ ok: false, reason: 'no_key' })
+  expect(decode('{"t":1}', {}, {}, 'pump-3')).toEqual({ ok: false, reason: 'no_key' })
+  expect(decode('{"t":1}', { 'fl-topic': 'else/where' })).toEqual({ ok: false, reason: 'no_route' })
+  expect(decode('not json')).toEqual({ ok: false, reason: 'unreadable' })
+  expect(decode('{"t":1}', {}, { codec: 'raw' })).toEqual({ ok: false, reason: 'no_route' })
+})

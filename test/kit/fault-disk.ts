@@ -1,0 +1,478 @@
+import path from 'node:path'
+import type { Disk, DiskFile } from '../../core/log/disk.ts'
+import type { Prng } from '../../core/runtime/prng.ts'
+
+/*
+ * A disk in memory that tears, forgets and fails, by a seed.
+ *
+ * The fault model:
+ *   1. A file has two states: the page cache, which every read sees, and the platter. A sync brings
+ *      the platter up to the cache. Nothing else has to.
+ *   2. A process death (`reboot('process')`) keeps the page cache, and with it all that was
+ *      written or renamed, synced or not; a write under way may be there in part.
+ *   3. A power loss (`reboot('power')`) keeps the platter and any subset of what was not synced, in
+ *      any order: torn in units of 512 B or 4 KiB, each unit as it was after any one of the writes
+ *      since the last sync. The file's size is one of those it had since, independent of the
+ *      bytes: what lies within it and was not written reads as zeros, or as a stranger's old bytes.
+ *   4. A directory forgets alike: each create, rename and unlink since its last sync is kept or lost
+ *      on its own. A rename within a directory is one step; between two it is two.
+ *   5. A sync that fails (EIO) has written any subset, and the rest is clean: a later sync
+ *      succeeds without it. Reads may go on to see it, or not. A directory's sync that fails has
+ *      done nothing: metadata stays in the journal for the next.
+ *   6. A write that fails (ENOSPC or EIO) has written any number of its bytes. ENOSPC comes by
+ *      chance and when the files together reach the capacity.
+ *   7. The process dies at any step of any operation (`crashAt`): before it, after it, or in the
+ *      middle of a write. From then on no operation of that incarnation ever settles.
+ * Not in the model: synced bytes that change or vanish (the damage tests do that), reads that fail.
+ */
+export interface Faults {
+  /** Chances, each a call. */
+  syncFails: number
+  writeFails: number
+  noSpace: number
+}
+
+export const NO_FAULTS: Faults = { syncFails: 0, writeFails: 0, noSpace: 0 }
+
+export interface FaultDiskOptions {
+  prng: Prng
+  faults?: Faults
+  capacityBytes?: number
+  /** Epoch ms. */
+  now?: () => number
+}
+
+export class FaultDisk {
+  faults: Faults
+  capacityBytes: number
+  readonly prng: Prng
+  readonly now: () => number
+  readonly root = new DirectoryNode()
+  #alive: Incarnation | undefined
+
+  constructor(options: FaultDiskOptions) {
+    this.prng = options.prng
+    this.faults = options.faults ?? NO_FAULTS
+    this.capacityBytes = options.capacityBytes ?? Number.POSITIVE_INFINITY
+    this.now = options.now ?? (() => 0)
+  }
+
+  /**
+   * The disk as one process sees it.
+   *
+   * @param turn Awaited before each step: the order of concurrent operations is the caller's.
+   * @param crashAt The step, from 1, at which the process dies.
+   */
+  boot(
+    turn: () => Promise<void> = async () => {},
+    crashAt = Number.POSITIVE_INFINITY
+  ): Incarnation {
+    this.#alive?.die()
+    this.#alive = new Incarnation(this, turn, crashAt)
+    return this.#alive
+  }
+
+  /** Ends the incarnation that is alive, and decides what is left of what it wrote. */
+  reboot(kind: 'process' | 'power'): void {
+    this.#alive?.die()
+    if (kind === 'power') this.root.losePower(this.prng)
+  }
+
+  get usedBytes(): number {
+    return this.root.bytes
+  }
+
+  /** Sizes of the files of a directory as a process would see them. */
+  sizes(directory: string): Map<string, number> {
+    const node = this.node(directory)
+    if (!(node instanceof DirectoryNode)) return new Map()
+    return new Map([...node.cached].map(([name, child]) => [name, child.bytes]))
+  }
+
+  node(file: string): Node | undefined {
+    let node: Node | undefined = this.root
+    for (const name of path.resolve('/', file).split('/').filter(Boolean)) {
+      node = node instanceof DirectoryNode ? node.cached.get(name) : undefined
+    }
+    return node
+  }
+}
+
+type Node = FileNode | DirectoryNode
+
+const NEVER = new Promise<never>(() => {})
+
+/** One process's view of the disk; dead, none of its operations settles. */
+export class Incarnation implements Disk {
+  readonly #disk: FaultDisk
+  readonly #turn: () => Promise<void>
+  readonly #crashAt: number
+  steps = 0
+  dead = false
+
+  constructor(disk: FaultDisk, turn: () => Promise<void>, crashAt: number) {
+    this.#disk = disk
+    this.#turn = turn
+    this.#crashAt = crashAt
+  }
+
+  die(): void {
+    this.dead = true
+  }
+
+  /** @param effect Gets the share of its work to do, below 1 only in a crash's last step. */
+  async step<T>(effect: (share: number) => T): Promise<T> {
+    if (this.dead) return NEVER
+    await this.#turn()
+    if (this.dead) return NEVER
+    this.steps++
+    if (this.steps < this.#crashAt) return effect(1)
+    const { prng } = this.#disk
+    const share = prng.pick([0, 1, prng.float()])
+    try {
+      if (share > 0) effect(share)
+    } catch {
+      // Nobody is left to be told.
+    }
+    this.die()
+    return NEVER
+  }
+
+  open(file: string, mode: 'read' | 'write' | 'create'): Promise<DiskFile> {
+    return this.step(() => {
+      const [parent, name] = this.#parent(file)
+      const found = parent.cached.get(name)
+      if (mode === 'create') {
+        if (found) throw systemError('EEXIST', file)
+        if (this.#disk.prng.chance(this.#disk.faults.noSpace)) throw systemError('ENOSPC', file)
+        const made = new FileNode(this.#disk.now())
+        parent.change({ remove: undefined, add: [name, made] })
+        return new OpenFile(this, this.#disk, made)
+      }
+      if (!found) throw systemError('ENOENT', file)
+      if (found instanceof DirectoryNode) throw systemError('EISDIR', file)
+      return new OpenFile(this, this.#disk, found)
+    })
+  }
+
+  list(directory: string): Promise<string[]> {
+    return this.step(() => [...this.#directory(directory).cached.keys()])
+  }
+
+  async makeDirectory(directory: string): Promise<void> {
+    const made: string[] = []
+    let at = '/'
+    for (const name of path.resolve('/', directory).split('/').filter(Boolean)) {
+      const parent = at
+      at = path.join(at, name)
+      const node = this.#disk.node(at)
+      if (node instanceof FileNode) throw systemError('EEXIST', at)
+      if (node) continue
+      await this.step(() => {
+        this.#directory(parent).change({ remove: undefined, add: [name, new DirectoryNode()] })
+      })
+      made.push(parent)
+    }
+    for (const parent of made.reverse()) await this.syncDirectory(parent)
+  }
+
+  syncDirectory(directory: string): Promise<void> {
+    return this.step(share => {
+      const node = this.#directory(directory)
+      if (share < 1) return
+      if (!this.#disk.prng.chance(this.#disk.faults.syncFails)) return node.sync()
+      throw systemError('EIO', directory)
+    })
+  }
+
+  rename(from: string, to: string): Promise<void> {
+    return this.step(() => {
+      const [source, sourceName] = this.#parent(from)
+      const [target, targetName] = this.#parent(to)
+      const node = source.cached.get(sourceName)
+      if (!node) throw systemError('ENOENT', from)
+      if (source === target) {
+        source.change({ remove: sourceName, add: [targetName, node] })
+      } else {
+        target.change({ remove: undefined, add: [targetName, node] })
+        source.change({ remove: sourceName, add: undefined })
+      }
+    })
+  }
+
+  unlink(file: string): Promise<void> {
+    return this.step(() => {
+      const [parent, name] = this.#parent(file)
+      const node = parent.cached.get(name)
+      if (!node) throw systemError('ENOENT', file)
+      if (node instanceof DirectoryNode) throw systemError('EISDIR', file)
+      parent.change({ remove: name, add: undefined })
+    })
+  }
+
+  stat(file: string): Promise<{ bytes: number; changedAt: number }> {
+    return this.step(() => {
+      const node = this.#disk.node(file)
+      if (!node) throw systemError('ENOENT', file)
+      return { bytes: node.bytes, changedAt: node instanceof FileNode ? node.changedAt : 0 }
+    })
+  }
+
+  #directory(directory: string): DirectoryNode {
+    const node = this.#disk.node(directory)
+    if (!node) throw systemError('ENOENT', directory)
+    if (node instanceof FileNode) throw systemError('ENOTDIR', directory)
+    return node
+  }
+
+  #parent(file: string): [DirectoryNode, string] {
+    return [this.#directory(path.dirname(path.resolve('/', file))), path.basename(file)]
+  }
+}
+
+class OpenFile implements DiskFile {
+  readonly #incarnation: Incarnation
+  readonly #disk: FaultDisk
+  readonly #node: FileNode
+  #open = true
+
+  constructor(incarnation: Incarnation, disk: FaultDisk, node: FileNode) {
+    this.#incarnation = incarnation
+    this.#disk = disk
+    this.#node = node
+  }
+
+  read(into: Uint8Array, position: number): Promise<number> {
+    return this.#step(() => this.#node.cached.read(into, position))
+  }
+
+  write(bytes: Uint8Array, position: number): Promise<void> {
+    // As the kernel has it: a copy, taken when the call is made.
+    const copy = Buffer.from(bytes)
+    return this.#step(share => {
+      const { prng, faults, capacityBytes, usedBytes } = this.#disk
+      const grows = Math.max(0, position + copy.length - this.#node.bytes)
+      const over = Math.max(0, usedBytes + grows - capacityBytes)
+      let code: 'ENOSPC' | 'EIO' | undefined
+      let put = Math.floor(copy.length * share)
+      if (over > 0) {
+        code = 'ENOSPC'
+        put = Math.min(put, Math.max(0, copy.length - over))
+      } else if (prng.chance(faults.noSpace)) code = 'ENOSPC'
+      else if (prng.chance(faults.writeFails)) code = 'EIO'
+      if (code && over === 0) put = prng.int(copy.length + 1)
+      this.#node.change({ position, bytes: copy.subarray(0, put) }, this.#disk.now())
+      if (code) throw systemError(code, 'write')
+    })
+  }
+
+  sync(): Promise<void> {
+    return this.#step(share => {
+      if (share < 1) return
+      const { prng, faults } = this.#disk
+      if (!prng.chance(faults.syncFails)) return this.#node.sync()
+      this.#node.dropDirty(prng)
+      throw systemError('EIO', 'fdatasync')
+    })
+  }
+
+  truncate(bytes: number): Promise<void> {
+    return this.#step(() => this.#node.change({ truncate: bytes }, this.#disk.now()))
+  }
+
+  size(): Promise<number> {
+    return this.#step(() => this.#node.bytes)
+  }
+
+  close(): Promise<void> {
+    return this.#step(() => {
+      this.#open = false
+    })
+  }
+
+  #step<T>(effect: (share: number) => T): Promise<T> {
+    return this.#incarnation.step(share => {
+      if (!this.#open) throw systemError('EBADF', 'file')
+      return effect(share)
+    })
+  }
+}
+
+type Change = { position: number; bytes: Uint8Array } | { truncate: number }
+
+/** Bytes that grow. */
+class Content {
+  #buffer: Buffer
+  size: number
+
+  constructor(buffer = Buffer.alloc(0)) {
+    this.#buffer = buffer
+    this.size = buffer.length
+  }
+
+  get bytes(): Buffer {
+    return this.#buffer.subarray(0, this.size)
+  }
+
+  copy(): Content {
+    return new Content(Buffer.from(this.bytes))
+  }
+
+  read(into: Uint8Array, position: number): number {
+    const from = this.bytes.subarray(Math.min(position, this.size), position + into.length)
+    into.set(from)
+    return from.length
+  }
+
+  apply(change: Change): void {
+    if ('truncate' in change) {
+      this.resize(change.truncate)
+      return
+    }
+    if (change.bytes.length === 0) return
+    if (change.position + change.bytes.length > this.size) {
+      this.resize(change.position + change.bytes.length)
+    }
+    this.#buffer.set(change.bytes, change.position)
+  }
+
+  resize(size: number): void {
+    if (size > this.#buffer.length) {
+      const grown = Buffer.alloc(size * 2)
+      grown.set(this.bytes)
+      this.#buffer = grown
+    } else if (size > this.size) {
+      this.#buffer.fill(0, this.size, size)
+    }
+    this.size = size
+  }
+}
+
+class FileNode {
+  cached = new Content()
+  #platter = new Content()
+  #dirty: Change[] = []
+  changedAt: number
+
+  constructor(changedAt: number) {
+    this.changedAt = changedAt
+  }
+
+  get bytes(): number {
+    return this.cached.size
+  }
+
+  change(change: Change, changedAt: number): void {
+    this.cached.apply(change)
+    this.#dirty.push(change)
+    this.changedAt = changedAt
+  }
+
+  sync(): void {
+    for (const change of this.#dirty) this.#platter.apply(change)
+    this.#dirty = []
+  }
+
+  dropDirty(prng: Prng): void {
+    this.#writeSome(prng)
+    if (prng.chance(0.5)) this.cached = this.#platter.copy()
+  }
+
+  losePower(prng: Prng): void {
+    this.#writeSome(prng)
+    this.cached = this.#platter.copy()
+  }
+
+  #writeSome(prng: Prng): void {
+    const changes = this.#dirty
+    this.#dirty = []
+    if (changes.length === 0) return
+    const mode = prng.int(4)
+    if (mode === 0) return
+    if (mode === 1) {
+      for (const change of changes) this.#platter.apply(change)
+      return
+    }
+    const unit = prng.pick([512, 4096])
+    const junk = prng.chance(0.1)
+    const before = this.#platter
+    const sizes = [before.size]
+    const versions = before.copy()
+    for (const change of changes) {
+      versions.apply(change)
+      sizes.push(versions.size)
+    }
+    const after = new Content()
+    after.resize(prng.pick(sizes))
+    for (let at = 0; at < after.size; at += unit) {
+      const kept = prng.int(changes.length + 1)
+      const page = pageAfter(before, changes.slice(0, kept), at, unit)
+      if (junk && at >= before.size && kept === 0) page.fill(prng.int(256))
+      page.copy(after.bytes, at, 0, Math.min(unit, after.size - at))
+    }
+    this.#platter = after
+  }
+}
+
+function pageAfter(before: Content, changes: Change[], at: number, unit: number): Buffer {
+  const page = Buffer.alloc(unit)
+  before.read(page, at)
+  for (const change of changes) {
+    if ('truncate' in change) {
+      page.fill(0, Math.min(unit, Math.max(0, change.truncate - at)))
+      continue
+    }
+    const first = Math.max(at, change.position)
+    const end = Math.min(at + unit, change.position + change.bytes.length)
+    if (first < end) {
+      page.set(change.bytes.subarray(first - change.position, end - change.position), first - at)
+    }
+  }
+  return page
+}
+
+interface EntryChange {
+  remove: string | undefined
+  add: [name: string, node: Node] | undefined
+}
+
+class DirectoryNode {
+  cached = new Map<string, Node>()
+  #platter = new Map<string, Node>()
+  #dirty: EntryChange[] = []
+
+  get bytes(): number {
+    let sum = 0
+    for (const node of this.cached.values()) sum += node.bytes
+    return sum
+  }
+
+  change(change: EntryChange): void {
+    applyEntry(this.cached, change)
+    this.#dirty.push(change)
+  }
+
+  sync(): void {
+    for (const change of this.#dirty) applyEntry(this.#platter, change)
+    this.#dirty = []
+  }
+
+  losePower(prng: Prng): void {
+    const share = prng.pick([0, 0.5, 1])
+    for (const change of this.#dirty) {
+      if (prng.chance(share)) applyEntry(this.#platter, change)
+    }
+    this.#dirty = []
+    this.cached = new Map(this.#platter)
+    for (const node of this.cached.values()) node.losePower(prng)
+  }
+}
+
+function applyEntry(entries: Map<string, Node>, { remove, add }: EntryChange): void {
+  if (remove !== undefined) entries.delete(remove)
+  if (add) entries.set(...add)
+}
+
+export function systemError(code: string, where: string): NodeJS.ErrnoException {
+  return Object.assign(new Error(`${code}: ${where}`), { code })
+}

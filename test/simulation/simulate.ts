@@ -1,0 +1,413 @@
+import { writeFrame } from '../../core/log/frame.ts'
+import { DurableLog, type LogOptions, type Overflow, type SyncMode } from '../../core/log/log.ts'
+import type { LogReader } from '../../core/log/reader.ts'
+import { FRAMES_POSITION } from '../../core/log/segment.ts'
+import { OperationalError } from '../../core/runtime/errors.ts'
+import type { Logger } from '../../core/runtime/log.ts'
+import { Prng } from '../../core/runtime/prng.ts'
+import { FaultDisk, type Faults, type Incarnation, NO_FAULTS } from '../kit/fault-disk.ts'
+import { Model, type Violation } from './model.ts'
+
+export type { Violation }
+
+const DIRECTORY = '/data/log'
+const LIVES_MAX = 6
+const ACTIONS_MAX = 250
+/** Appends that are not settled. */
+const UNDER_WAY_MAX = 6
+/** Rounds without an end of what is waited for: it hangs. */
+const STUCK_ROUNDS = 20_000
+
+/** What a seed decides once. */
+interface Plan {
+  bytesMax: number
+  segmentBytes: number
+  overflow: Overflow
+  sync: SyncMode
+  faults: Faults
+  capacityBytes: number
+  softLagMax: number
+  recordBytesMax: number
+}
+
+/**
+ * Drives one log through several lives of its process, with concurrent appends, two readers,
+ * commits, checkpoints and retention, over a disk that fails and a process that dies at any step,
+ * and compares with a simple model. Same seed, same run.
+ *
+ * @returns What did not hold; empty when all is well.
+ */
+export async function simulate(seed: number): Promise<Violation[]> {
+  const simulation = new Simulation(seed)
+  await simulation.run()
+  return simulation.violations
+}
+
+class Simulation {
+  readonly violations: Violation[] = []
+  readonly #seed: number
+  readonly #prng: Prng
+  readonly #plan: Plan
+  readonly #disk: FaultDisk
+  readonly #model: Model
+  readonly #logger: Logger
+  #life = 0
+  /** The last life ended with no more than the process. */
+  #kept = true
+  #now = 1_700_000_000_000
+  #waiting: (() => void)[] = []
+  #incarnation!: Incarnation
+
+  constructor(seed: number) {
+    this.#seed = seed
+    this.#prng = new Prng(seed)
+    this.#plan = plan(this.#prng)
+    this.#disk = new FaultDisk({
+      prng: this.#prng.fork(),
+      now: () => this.#now
+    })
+    this.#model = new Model(message => this.#report(message))
+    this.#logger = this.#listen()
+  }
+
+  async run(): Promise<void> {
+    const lives = 1 + this.#prng.int(LIVES_MAX)
+    for (this.#life = 1; this.#life <= lives; this.#life++) {
+      this.#disk.faults = this.#plan.faults
+      this.#disk.capacityBytes = this.#plan.capacityBytes
+      const crashAt = this.#prng.chance(0.8)
+        ? 1 + this.#prng.int(this.#prng.pick([40, 400, 1500]))
+        : Infinity
+      await this.#live(crashAt, false)
+      if (this.violations.length > 0) return
+    }
+    this.#disk.faults = NO_FAULTS
+    this.#disk.capacityBytes = Number.POSITIVE_INFINITY
+    await this.#live(Number.POSITIVE_INFINITY, true)
+  }
+
+  /** One life of the process: open, work, and an end of one kind or another. */
+  async #live(crashAt: number, last: boolean): Promise<void> {
+    this.#waiting = []
+    this.#incarnation = this.#disk.boot(() => this.#turn(), crashAt)
+    const log = await this.#open()
+    if (log) {
+      const readers = await this.#openReaders(log)
+      const life = new Life(log, readers)
+      const actions = last ? 20 : this.#prng.int(ACTIONS_MAX)
+      for (let n = 0; n < actions && !this.#incarnation.dead; n++) {
+        if (log.status.state !== 'open' || this.violations.length > 0) break
+        this.#act(life)
+        await this.#round()
+        this.#checkSize()
+      }
+      if (last) await this.#drain(life)
+      else if (!this.#incarnation.dead && this.#prng.chance(0.5)) await this.#close(log)
+    }
+    this.#model.forgetPending()
+    const power = this.#prng.chance(0.5)
+    this.#kept &&= !power && this.#plan.faults === NO_FAULTS
+    this.#disk.reboot(power ? 'power' : 'process')
+  }
+
+  async #open(): Promise<DurableLog | undefined> {
+    const { bytesMax, segmentBytes, overflow, sync } = this.#plan
+    const options: LogOptions = {
+      directory: DIRECTORY,
+      logger: this.#logger,
+      bytesMax,
+      segmentBytes,
+      overflow,
+      sync,
+      checkpointIntervalMs: 0,
+      syncIntervalMs: 0,
+      disk: this.#incarnation,
+      clock: { now: () => this.#now, monotonic: () => this.#now },
+      random: bytes => Buffer.from(Array.from({ length: bytes }, () => this.#prng.int(256))),
+      sleep: () => this.#turn()
+    }
+    let log: DurableLog | undefined
+    try {
+      log = await this.#until(DurableLog.open(options))
+    } catch (error) {
+      const troubled =
+        this.#disk.faults !== NO_FAULTS || this.#disk.capacityBytes < Number.POSITIVE_INFINITY
+      const excused = error instanceof OperationalError && troubled
+      if (!excused) this.#report(`open failed: ${error}`)
+    }
+    if (log) {
+      this.#model.opened(log.status.end, this.#kept)
+      this.#kept = true
+      const note = Number(log.note('n') ?? 0)
+      const { set, saved } = this.#model.note
+      if (note > set || (note < saved && !this.#repeatsMore)) {
+        this.#report(`the note is ${note}, not one of ${saved}..${set}`)
+      }
+    }
+    return log
+  }
+
+  async #openReaders(log: DurableLog): Promise<Record<string, LogReader>> {
+    const readers = {
+      hard: await log.reader('hard'),
+      soft: await log.reader('soft', this.#plan.softLagMax)
+    }
+    for (const [name, reader] of Object.entries(readers)) {
+      this.#model.beginReading(name, reader.position.offset, this.#repeatsMore)
+    }
+    return readers
+  }
+
+  /** On a full disk a checkpoint may be missing, which costs repeats. */
+  get #repeatsMore(): boolean {
+    return this.#plan.faults.noSpace > 0 || this.#plan.capacityBytes < Number.POSITIVE_INFINITY
+  }
+
+  #act(life: Life): void {
+    const { log } = life
+    const choice = this.#prng.int(100)
+    if (choice < 35) {
+      if (life.underWay < UNDER_WAY_MAX) this.#append(life)
+    } else if (choice < 55) {
+      this.#read(life, this.#prng.chance(0.7) ? 'hard' : 'soft')
+    } else if (choice < 65) {
+      this.#commit(life, this.#prng.pick(['hard', 'soft']))
+    } else if (choice < 70) {
+      this.#checkpoint(life)
+    } else if (choice < 73) {
+      this.#forget(log.maintain())
+    } else if (choice < 75) {
+      log.setNote('n', String(++this.#model.note.set))
+    } else if (choice < 76) {
+      this.#now += this.#prng.int(100_000)
+    }
+  }
+
+  #append(life: Life): void {
+    const { log } = life
+    const payloads = Array.from({ length: 1 + this.#prng.int(4) }, () => this.#payload())
+    const ids = payloads.map(payload => this.#model.send(payload))
+    life.underWay++
+    const { epoch } = log.status
+    const settled = log.append(payloads).then(
+      first => {
+        if (first < life.acked) this.#report(`append settled at ${first}, behind ${life.acked}`)
+        life.acked = first + payloads.length
+        this.#model.ack(ids, first, epoch, this.#plan.sync !== 'group')
+      },
+      error => {
+        const known = error.code === 'LOG_FULL' || error.code === 'LOG_CLOSED'
+        if (!known && error.code !== 'DISK_FAILED') this.#report(`append rejects with ${error}`)
+        this.#model.refuse(ids, known)
+      }
+    )
+    this.#forget(settled.finally(() => life.underWay--))
+  }
+
+  /** Mostly small, some larger than a segment, some full of imitated frames. */
+  #payload(): Buffer {
+    const { recordBytesMax } = this.#plan
+    const sizes = [40, 200, 200, 1000, recordBytesMax]
+    const payload = Buffer.alloc(4 + this.#prng.int(this.#prng.pick(sizes)), this.#prng.int(256))
+    if (this.#prng.chance(0.3)) {
+      const forged = Buffer.from('forged')
+      for (let at = 4; at + 22 <= payload.length; at += 22) {
+        writeFrame(payload, at, 0, this.#prng.int(2000), forged)
+      }
+    }
+    return payload
+  }
+
+  #read(life: Life, name: string): void {
+    const { log } = life
+    const reader = life.readers[name]
+    if (life.reading.has(name) || reader.position.offset >= log.status.end) return
+    life.reading.add(name)
+    const options = {
+      bytesMax: this.#prng.pick([1, 100, 1000, 8192, 1 << 16]),
+      ...(this.#prng.chance(0.3) ? { recordsMax: 1 + this.#prng.int(5) } : {})
+    }
+    const read = reader.read(options).then(batch => {
+      life.reading.delete(name)
+      if (!batch) return
+      for (const record of batch.records) this.#model.read(name, record, log.status.firstKept)
+      life.ends.set(name, batch.end)
+    })
+    this.#forget(read)
+  }
+
+  #commit(life: Life, name: string): void {
+    const end = life.ends.get(name)
+    if (!end) return
+    life.readers[name].commit(end)
+    life.cursors.set(name, end.offset)
+    const reader = this.#model.readers[name]
+    reader.committed = Math.max(reader.committed, end.offset)
+  }
+
+  #checkpoint(life: Life): void {
+    const { readers, note } = this.#model
+    const cursors = new Map(life.cursors)
+    const set = Number(life.log.note('n') ?? 0)
+    const saved = life.log.checkpoint().then(
+      () => {
+        note.saved = Math.max(note.saved, set)
+        for (const [name, offset] of cursors) readers[name].checkpointed = offset
+      },
+      () => {}
+    )
+    this.#forget(saved)
+  }
+
+  async #close(log: DurableLog): Promise<void> {
+    await this.#until(log.close())
+    if (!this.#incarnation.dead && this.#disk.faults === NO_FAULTS) this.#model.nothingIsRisky()
+  }
+
+  /** Everything is read and committed: nothing is missing, and the disk is free again. */
+  async #drain(life: Life): Promise<void> {
+    const { log } = life
+    for (const name of ['hard', 'soft']) {
+      for (
+        let n = 0;
+        life.underWay > 0 || life.readers[name].position.offset < log.status.end;
+        n++
+      ) {
+        if (n > STUCK_ROUNDS) {
+          this.#report(
+            `the drain hangs: ${name} at ${life.readers[name].position.offset} of ${log.status.end}`
+          )
+          return
+        }
+        for (const each of ['hard', 'soft']) {
+          this.#read(life, each)
+          this.#commit(life, each)
+        }
+        await this.#round()
+        if (this.violations.length > 0) return
+      }
+      while (life.reading.has(name)) await this.#round()
+      this.#commit(life, name)
+      this.#model.drained(name, log.status.firstKept)
+    }
+    await this.#until(log.maintain())
+    for (let n = 0; n < 50; n++) await this.#round()
+    await this.#until(log.maintain())
+    const left = this.#segmentBytesOnDisk()
+    if (left > FRAMES_POSITION + this.#plan.segmentBytes / 4) {
+      this.#report(`${left} bytes of segments are left after everything was read`)
+    }
+    await this.#until(log.close())
+  }
+
+  #checkSize(): void {
+    const { bytesMax, segmentBytes } = this.#plan
+    const bytes = this.#segmentBytesOnDisk()
+    if (bytes > bytesMax + Math.max(segmentBytes, FRAMES_POSITION)) {
+      this.#report(`the segments have ${bytes} bytes, the limit is ${bytesMax}`)
+    }
+  }
+
+  #segmentBytesOnDisk(): number {
+    let sum = 0
+    for (const [name, bytes] of this.#disk.sizes(DIRECTORY)) if (name.endsWith('.seg')) sum += bytes
+    return sum
+  }
+
+  // Time --------------------------------------------------------------------------------------
+
+  /** Each step of the disk waits here until it is its turn: by chance, mostly the oldest first. */
+  #turn(): Promise<void> {
+    return new Promise(resolve => this.#waiting.push(resolve))
+  }
+
+  async #round(): Promise<void> {
+    if (this.#waiting.length > 0) {
+      const at = this.#prng.chance(0.6) ? 0 : this.#prng.int(this.#waiting.length)
+      const [resolve] = this.#waiting.splice(at, 1)
+      resolve()
+    }
+    await new Promise(resolve => setImmediate(resolve))
+  }
+
+  /** @returns undefined when the process died over it. */
+  async #until<T>(promise: Promise<T>): Promise<T | undefined> {
+    let settled = false
+    const done = () => {
+      settled = true
+    }
+    promise.then(done, done)
+    await Promise.resolve()
+    for (let n = 0; !settled && !this.#incarnation.dead; n++) {
+      if (n > STUCK_ROUNDS) {
+        this.#report('an operation hangs')
+        return undefined
+      }
+      await this.#round()
+    }
+    return settled ? promise : undefined
+  }
+
+  #forget(promise: Promise<unknown>): void {
+    promise.catch(error => this.#report(`an operation failed: ${error.stack ?? error}`))
+  }
+
+  #listen(): Logger {
+    const listen = (fields: Record<string, unknown>) => {
+      if (fields.event !== 'log.dropped') return
+      if (this.#plan.overflow !== 'drop_oldest') this.#report('records were dropped')
+      this.#model.drop(fields.first as number, fields.end as number)
+    }
+    const ignore = () => {}
+    return { error: listen, warn: ignore, info: ignore, debug: ignore } as unknown as Logger
+  }
+
+  #report(message: string): void {
+    this.violations.push({ seed: this.#seed, life: this.#life, message })
+  }
+}
+
+/** What the driver remembers of one life. */
+class Life {
+  readonly log: DurableLog
+  readonly readers: Record<string, LogReader>
+  readonly reading = new Set<string>()
+  readonly ends = new Map<string, LogReader['position']>()
+  /** Where each reader's cursor stands. */
+  readonly cursors = new Map<string, number>()
+  underWay = 0
+  acked = 0
+
+  constructor(log: DurableLog, readers: Record<string, LogReader>) {
+    this.log = log
+    this.readers = readers
+    for (const [name, { position }] of Object.entries(readers)) {
+      this.cursors.set(name, position.offset)
+    }
+  }
+}
+
+export function planOf(seed: number): Plan {
+  return plan(new Prng(seed))
+}
+
+function plan(prng: Prng): Plan {
+  const segmentBytes = prng.pick([6000, 8192, 16_384])
+  const bytesMax = segmentBytes * prng.pick([3, 4, 8]) + 8192
+  const trouble = prng.int(10)
+  const faults = {
+    syncFails: trouble === 0 || trouble === 9 ? 0.03 : 0,
+    writeFails: trouble === 1 || trouble === 9 ? 0.02 : 0,
+    noSpace: trouble === 2 || trouble === 9 ? 0.05 : 0
+  }
+  return {
+    bytesMax,
+    segmentBytes,
+    overflow: prng.pick(['drop_oldest', 'drop_oldest', 'drop_newest', 'block'] as const),
+    sync: prng.pick(['group', 'group', 'group', 'group', 'interval', 'never'] as const),
+    faults: trouble < 3 || trouble === 9 ? faults : NO_FAULTS,
+    capacityBytes: trouble === 3 ? Math.floor(bytesMax * 0.7) : Number.POSITIVE_INFINITY,
+    softLagMax: prng.pick([0, 5, 50, 100_000]),
+    recordBytesMax: Math.floor(segmentBytes * 1.2)
+  }
+}
