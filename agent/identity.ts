@@ -90,7 +90,8 @@ function drawAgentId(): string {
 function readIdentity(file: string): IdentityFile | undefined {
   try {
     const identity = JSON.parse(fs.readFileSync(file, 'utf8')) as IdentityFile
-    return AGENT_ID_PATTERN.test(identity.agentId) ? identity : undefined
+    const { agentId } = identity
+    return typeof agentId === 'string' && AGENT_ID_PATTERN.test(agentId) ? identity : undefined
   } catch {
     // Absent, or damaged: a new identity is drawn, and with it every id is new.
     return undefined

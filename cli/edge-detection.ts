@@ -14,7 +14,7 @@ import type { Cursor } from '../core/log/reader.ts'
 import type { Logger } from '../core/runtime/log.ts'
 import type { DetectorConfig } from '../detector/config.ts'
 import { EdgeDetector } from '../detector/edge-detector.ts'
-import { SnapshotFile } from './snapshot-file.ts'
+import { SnapshotFiles } from '../detector/snapshot-files.ts'
 
 const READER = 'detector'
 /** In the alert log's checkpoint: outlives the trimming of the frames themselves. */
@@ -33,6 +33,7 @@ export async function startEdgeDetection(options: EdgeDetectionOptions): Promise
   const { agent, config, logger } = options
   const { reader, router } = await agent.openDetectorReader(READER, config.lagRecordsMax)
   const { telemetryLog, alertLog, identity } = agent
+  const snapshots = await SnapshotFiles.open(path.join(options.dataDirectory, 'detector'))
   const detector = new EdgeDetector({
     config,
     source: `/fieldline/${identity.agentId}`,
@@ -43,14 +44,38 @@ export async function startEdgeDetection(options: EdgeDetectionOptions): Promise
       alertLog,
       path.join(options.dataDirectory, 'alerts')
     ),
-    snapshots: new SnapshotFile(path.join(options.dataDirectory, 'detector', 'snapshot')),
+    snapshots: {
+      load: () => snapshots.load(READER),
+      save: bytes => snapshots.save(READER, bytes)
+    },
     durableEnd: () => ({ epoch: telemetryLog.status.epoch, offset: telemetryLog.status.end }),
     logger
   })
   await detector.start()
-  // The broker's retained messages died with the process; the alerts did not.
-  for (const event of detector.openAlerts()) await publish(agent, event)
+  void publishOpenAlerts(agent, detector, logger)
   return detector
+}
+
+/**
+ * The broker's retained messages died with the process; the alerts did not. Waits for the replay, or
+ * an alert that was cleared before the crash would stand again.
+ */
+async function publishOpenAlerts(
+  agent: Agent,
+  detector: EdgeDetector,
+  logger: Logger
+): Promise<void> {
+  await detector.caughtUp()
+  // All in one turn: none of them can be cleared between the look and its publication.
+  const sent = detector.openAlerts().map(event => publish(agent, event))
+  await Promise.all(sent).catch(error => tellUnsent(logger, error))
+}
+
+function tellUnsent(logger: Logger, error: unknown): void {
+  logger.warn(
+    { event: 'mqtt.alert_unsent', error: String(error) },
+    'An alert was not sent by MQTT.'
+  )
 }
 
 /** Resolves once the frame is durable; local subscribers hear of it after that. */
@@ -58,9 +83,7 @@ async function storeAlerts(agent: Agent, frame: AlertFrame, logger: Logger): Pro
   await agent.alertLog.append([encodeAlertFrame(frame)])
   agent.alertLog.setNote(LAST_SOURCE_NOTE, JSON.stringify(frame.source))
   for (const event of frame.events) {
-    await publish(agent, event).catch(error =>
-      logger.warn({ event: 'mqtt.alert_unsent', error: String(error) }, 'An alert was not sent.')
-    )
+    await publish(agent, event).catch(error => tellUnsent(logger, error))
   }
 }
 

@@ -1,6 +1,7 @@
-import { mkdir, open, readFile, rename } from 'node:fs/promises'
+import { open, readFile, rename } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import { messageOf, OperationalError, systemCode } from '../core/runtime/errors.ts'
+import { makeDirectory } from '../core/runtime/make-directory.ts'
 import type { SnapshotStore } from './pipeline.ts'
 
 /**
@@ -13,7 +14,7 @@ export class SnapshotFiles implements SnapshotStore {
   /** @throws {OperationalError} DIRECTORY_UNUSABLE */
   static async open(directory: string): Promise<SnapshotFiles> {
     try {
-      await mkdir(directory, { recursive: true })
+      makeDirectory(directory)
       const probe = await open(join(directory, '.probe'), 'w')
       await probe.close()
     } catch (error) {

@@ -74,10 +74,22 @@ export class Intake {
    * @throws {OperationalError} LOG_FULL, DISK_FAILED or LOG_CLOSED: it must not be acknowledged.
    */
   async store(message: IncomingMessage): Promise<void> {
+    const stamp = this.#clock.stamp()
+    // Field by field: this runs for every message, and spreading objects was 6 % of the agent.
     const record = encodeStoredMessage({
-      ...message,
-      ...this.#clock.stamp(),
-      bootId: this.#clock.bootId
+      topic: message.topic,
+      payload: message.payload,
+      qos: message.qos,
+      retain: message.retain,
+      dup: message.dup,
+      packetId: message.packetId,
+      clientId: message.clientId,
+      upstream: message.upstream,
+      receivedAt: stamp.receivedAt,
+      monotonicMs: stamp.monotonicMs,
+      bootId: this.#clock.bootId,
+      clockUnsynced: stamp.clockUnsynced,
+      ...(message.properties && { properties: message.properties })
     })
     this.#inflightBytes += record.length
     const from = this.#monotonic()

@@ -48,8 +48,10 @@ export class AtLeastOnceDelivery implements Delivery {
         this.#faults.over()
       } catch (error) {
         const verdict = judge(error)
-        // A producer refuses other messages while the fate of these is open.
-        if (verdict.action !== 'retry') await this.close()
+        // A producer refuses other messages while the fate of these is open. The same ones go out
+        // under the same sequence: what other topics took already is not repeated.
+        const again = verdict.action === 'retry' || verdict.code === 'TOPIC_AUTHORIZATION_FAILED'
+        if (!again) await this.close()
         await this.#faults.handle(verdict, () => chunks.refine(0, verdict), signal)
       }
     }

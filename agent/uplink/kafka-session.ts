@@ -1,10 +1,12 @@
 import { withDeadline } from '../../core/runtime/deadline.ts'
 import type { Kafka, Producer, TopicMessages, Transaction } from '../../core/runtime/kafka.ts'
+import { judge } from './kafka-errors.ts'
 import type { OutgoingRecord } from './outgoing-record.ts'
 
 /** Longest wait for a connection, a login, an InitProducerId. */
 const CONNECT_MS_MAX = 30_000
 const CLOSE_MS_MAX = 2_000
+const LOOK_MS_MAX = 5_000
 const ACKS_ALL = -1
 const COMPRESSION = { none: 0, gzip: 1 } as const
 
@@ -67,12 +69,46 @@ export class KafkaSession {
   }
 
   async #send(to: Pick<Producer, 'sendBatch'>, records: readonly OutgoingRecord[]): Promise<void> {
+    const topicMessages = byTopic(records)
     const call = to.sendBatch({
       acks: ACKS_ALL,
       compression: COMPRESSION[this.#options.compression],
-      topicMessages: byTopic(records)
+      topicMessages
     })
-    await withDeadline('sending', this.#options.sendMsMax, call)
+    try {
+      await withDeadline('sending', this.#options.sendMsMax, call)
+    } catch (error) {
+      const { code } = judge(error)
+      if (!code.includes('TOPIC')) throw error
+      const topics = topicMessages.map(({ topic }) => topic)
+      throw new TopicError(await this.#topicAtFault(code, topics), error)
+    }
+  }
+
+  /** The client does not say which topic was refused; an operator must know. */
+  async #topicAtFault(code: string, topics: string[]): Promise<string | undefined> {
+    if (topics.length === 1) return topics[0]
+    if (code !== 'UNKNOWN_TOPIC_OR_PARTITION') return undefined
+    const admin = this.#options.kafka.admin()
+    try {
+      await withDeadline('connecting', LOOK_MS_MAX, admin.connect())
+      const present = await withDeadline('listing topics', LOOK_MS_MAX, admin.listTopics())
+      return topics.find(topic => !present.includes(topic))
+    } catch {
+      return undefined
+    } finally {
+      await withDeadline('closing', CLOSE_MS_MAX, admin.disconnect()).catch(() => {})
+    }
+  }
+}
+
+/** A send that Kafka refused for one of its topics. */
+class TopicError extends Error {
+  readonly topic: string | undefined
+
+  constructor(topic: string | undefined, cause: unknown) {
+    super(`Kafka refuses topic ${topic ?? ''}`, { cause })
+    this.topic = topic
   }
 }
 

@@ -100,9 +100,12 @@ export function modeWord({ agent, answering, status, kafka }: Picture): string {
 }
 
 function titleLine(picture: Picture, width: number, paint: Paint): string {
-  const left = `  ${paint.bold('Fieldline')}  ${paint.dim('MQTT → disk → Kafka, with the plug pulled')}`
+  const name = `  ${paint.bold('Fieldline')}`
+  const subtitle = paint.dim('  MQTT → disk → Kafka, with the plug pulled')
   const right = `${paintedMode(picture, paint)}   ${paint.dim(`${clock(picture.elapsedMs)} of ~${clock(picture.totalMs)}`)}`
-  return padEnd(left, width - widthOf(right)) + right
+  const room = width - widthOf(right) - 2
+  const left = widthOf(name + subtitle) <= room ? name + subtitle : name
+  return `${padEnd(left, room)}  ${right}`
 }
 
 function paintedMode(picture: Picture, paint: Paint): string {
@@ -149,6 +152,7 @@ function devicesText(p: Picture, paint: Paint): string {
 
 function diskText(p: Picture, width: number, paint: Paint): string {
   const bars = sparkline(p.backlogHistory, Math.max(10, Math.min(60, width - 54)))
+  if (p.agent === 'stopped') return `${padEnd('', 36)}${paint.yellow(bars)}`
   const passing = p.status?.mode === 'streaming' && p.backlogAgeMs < 1_000
   const waiting = passing
     ? `${thousands(p.backlog)} on their way`

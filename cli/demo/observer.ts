@@ -87,7 +87,7 @@ export class Observer {
     return {
       status: this.#status,
       answering: this.#answering,
-      acknowledged: counters?.acknowledged ?? 0,
+      acknowledged: this.#acknowledgedNow(),
       acknowledgedPerSecond: this.#acknowledged.perSecond,
       deliveredPerSecond: this.#answering ? this.#delivered.perSecond : 0,
       connected: counters?.connected ?? 0,
@@ -99,6 +99,11 @@ export class Observer {
       openAlerts: this.alerts.open,
       raisedAlerts: this.alerts.raised.length
     }
+  }
+
+  #acknowledgedNow(): number {
+    const { fleet, probe } = this.#stage
+    return (fleet?.counters().acknowledged ?? 0) + (probe?.counters().acknowledged ?? 0)
   }
 
   async #run(): Promise<void> {
@@ -116,7 +121,7 @@ export class Observer {
   #take(status: StatusPage | undefined): void {
     const at = performance.now()
     this.#answering = status !== undefined
-    this.#acknowledged.add(at, this.#stage.fleet?.counters().acknowledged ?? 0)
+    this.#acknowledged.add(at, this.#acknowledgedNow())
     if (status) {
       this.#status = status
       this.#delivered.add(at, status.lanes.telemetry.counters.delivered)

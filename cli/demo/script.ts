@@ -61,8 +61,7 @@ export async function play(p: Play, how: string): Promise<Omit<DemoResult, 'elap
   scene.headline = 'The fleet is done. Waiting until the last reading and alert are in Kafka.'
   await delivered(p)
   await stopAgent(p)
-  scene.headline =
-    'Reading everything back from Kafka and holding it against what devices were told.'
+  scene.headline = 'Reading all of Kafka back, to compare with what devices were told is safe.'
   const found = await readBack(p)
   const ledger = { ...ledgerOf(fleet.fleet), ...(fleet.probe && ledgerOf(fleet.probe)) }
   const verdict = judgeDelivery(ledger, found.readings)
@@ -123,7 +122,7 @@ async function startAgent(p: Play): Promise<void> {
 
 async function learnAndDetect(p: Play, untilMs: number): Promise<RunningFleet> {
   const { timeline, scene, tell } = p
-  scene.headline = `${DEVICES} devices send readings. The detector learns what is usual; nothing is broken yet.`
+  scene.headline = 'All devices are well: the detector learns what is usual for each of them.'
   const startedAt = Date.now()
   const from = performance.now()
   const fleet = await p.stage.startFleet({
@@ -142,8 +141,7 @@ async function learnAndDetect(p: Play, untilMs: number): Promise<RunningFleet> {
     ...{ seed: p.seed, site: SITE, prefix: 'probe-', faults: false, backOffMsMax: 1_000 }
   })
   scene.chapter = 1
-  scene.headline =
-    'Now devices fail on purpose: spikes, shifts, silence and more. Alerts come as found.'
+  scene.headline = 'Devices now fail on purpose: spikes, shifts, silence. Alerts come as found.'
   tell(`From now on ${FAULTY_SHARE * 100} of the ${DEVICES} devices fail, one after another.`)
   await untilMoment(p, running, untilMs)
   return running
@@ -170,13 +168,14 @@ async function outageAndDrain(
   const early = observer.now
   tell(
     `${thousands(early.acknowledged - acknowledgedBefore)} readings acknowledged without Kafka, ` +
-      `99 % of PUBACKs within ${latency(early.ackMs.p99)}. Starting Kafka again.`
+      `half of the PUBACKs within ${latency(early.ackMs.p50)}.`
   )
+  tell('Starting Kafka again, on the same data.')
   await stage.kafka.restart()
   signal.throwIfAborted()
   scene.kafka = 'running'
   scene.chapter = 3
-  scene.headline = 'Kafka is back: what waited on disk drains, in order, while new readings arrive.'
+  scene.headline = 'Kafka is back: what waited on disk drains, in order, while more arrives.'
   const backAt = performance.now()
   const acknowledged = observer.now.acknowledged - acknowledgedBefore
   await until(
@@ -211,7 +210,7 @@ async function killAndRestart(p: Play, chapter: number): Promise<number> {
   await stage.agent.kill()
   tell(`Killed the agent (SIGKILL, process ${pid}).`)
   await pause(p, timeline.deadMs)
-  scene.headline = 'The agent starts again: it recovers its log and goes on where Kafka had got to.'
+  scene.headline = 'The agent starts again: recovers its log, goes on where Kafka had got to.'
   scene.agent = 'starting'
   scene.restarted = true
   stage.agent.start()

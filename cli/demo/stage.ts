@@ -15,7 +15,9 @@ const KAFKA_HEAP_MB = 384
 const FLEET_STOP_MS_MAX = 1_500
 
 /** The devices here report several times a second: a pause of 3 s is a long one for them. */
-const AGENT_CONFIG = `kafka:
+const AGENT_CONFIG = `agent:
+  stop_timeout: 5s
+kafka:
   create_topics: true
 detector:
   silent:

@@ -1,7 +1,7 @@
 import fs from 'node:fs'
 import fsp from 'node:fs/promises'
-import path from 'node:path'
 import { promisify } from 'node:util'
+import { makeDirectory } from '../runtime/make-directory.ts'
 import type { Disk, DiskFile } from './disk.ts'
 
 // The callback API on bare descriptors: FileHandle costs twice as much a call.
@@ -23,14 +23,7 @@ export const nodeDisk: Disk = {
   list: directory => fsp.readdir(directory),
 
   async makeDirectory(directory) {
-    const absolute = path.resolve(directory)
-    const created = await fsp.mkdir(absolute, { recursive: true, mode: 0o750 })
-    if (created === undefined) return
-    // Each created ancestor is a new name in its parent.
-    for (let at = absolute; at.length >= created.length; at = path.dirname(at)) {
-      await syncDirectory(path.dirname(at))
-      if (at === path.dirname(at)) break
-    }
+    makeDirectory(directory)
   },
 
   syncDirectory,

@@ -6,7 +6,10 @@ export interface Clock {
   monotonic(): number
 }
 
+/** `performance.now()` begins with the process; this makes it begin with the boot. */
+const processStart = Number(process.hrtime.bigint()) / 1e6 - performance.now()
+
 export const systemClock: Clock = {
   now: () => Date.now(),
-  monotonic: () => Number(process.hrtime.bigint()) / 1e6
+  monotonic: () => processStart + performance.now()
 }

@@ -2,6 +2,7 @@ import { spawnSync } from 'node:child_process'
 import fs from 'node:fs'
 import path from 'node:path'
 import { messageOf, OperationalError, systemCode } from './errors.ts'
+import { makeDirectory } from './make-directory.ts'
 
 export interface DirectoryLock {
   /** Lets go of the directory. Safe to call twice. */
@@ -25,7 +26,7 @@ export async function lockDirectory(directory: string): Promise<DirectoryLock> {
   const file = path.join(directory, LOCK_NAME)
   let fd: number
   try {
-    fs.mkdirSync(directory, { recursive: true, mode: 0o750 })
+    makeDirectory(directory)
     // Neither truncated nor replaced before it is ours: it names the owner.
     fd = fs.openSync(file, fs.constants.O_RDWR | fs.constants.O_CREAT, 0o640)
   } catch (error) {

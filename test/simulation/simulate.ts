@@ -223,7 +223,10 @@ class Simulation {
     const reader = life.readers[name]
     if (life.reading.has(name) || reader.position.offset >= log.status.end) return
     life.reading.add(name)
+    const stop = new AbortController()
+    life.stopReading.set(name, stop)
     const options = {
+      signal: stop.signal,
       bytesMax: this.#prng.pick([1, 100, 1000, 8192, 1 << 16]),
       ...(this.#prng.chance(0.3) ? { recordsMax: 1 + this.#prng.int(5) } : {})
     }
@@ -286,12 +289,14 @@ class Simulation {
         await this.#round()
         if (this.violations.length > 0) return
       }
-      while (life.reading.has(name)) await this.#round()
-      this.#commit(life, name)
+      // A gap up to the end leaves the reader waiting for what nobody appends.
+      life.stopReading.get(name)?.abort()
+      await this.#rounds(() => life.reading.has(name))
+      life.readers[name].commit(life.readers[name].position)
       this.#model.drained(name, log.status.firstKept)
     }
     await this.#until(log.maintain())
-    for (let n = 0; n < 50; n++) await this.#round()
+    await this.#rounds(() => this.#waiting.length > 0)
     await this.#until(log.maintain())
     const left = this.#segmentBytesOnDisk()
     if (left > FRAMES_POSITION + this.#plan.segmentBytes / 4) {
@@ -328,6 +333,11 @@ class Simulation {
       resolve()
     }
     await new Promise(resolve => setImmediate(resolve))
+  }
+
+  async #rounds(condition: () => boolean): Promise<void> {
+    for (let n = 0; condition() && n < STUCK_ROUNDS; n++) await this.#round()
+    if (condition()) this.#report('an operation hangs')
   }
 
   /** @returns undefined when the process died over it. */
@@ -372,6 +382,7 @@ class Life {
   readonly log: DurableLog
   readonly readers: Record<string, LogReader>
   readonly reading = new Set<string>()
+  readonly stopReading = new Map<string, AbortController>()
   readonly ends = new Map<string, LogReader['position']>()
   /** Where each reader's cursor stands. */
   readonly cursors = new Map<string, number>()
@@ -385,10 +396,6 @@ class Life {
       this.cursors.set(name, position.offset)
     }
   }
-}
-
-export function planOf(seed: number): Plan {
-  return plan(new Prng(seed))
 }
 
 function plan(prng: Prng): Plan {

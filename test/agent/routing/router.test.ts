@@ -1,0 +1,302 @@
+import { expect, test } from 'vitest'
+import { Router, type RouterOptions } from '../../../agent/routing/router.ts'
+import { routesSchema } from '../../../core/contract/route-config.ts'
+import {
+  encodeClockMark,
+  encodeStoredMessage,
+  type StoredMessage
+} from '../../../core/contract/stored-message.ts'
+import type { LogRecord } from '../../../core/log/reader.ts'
+
+const NOW = 1_795_336_000_000
+const DAY = 86_400_000
+const EPOCH = '1-9f2c03d1a7b4e655'
+const DEFAULT = {
+  name: 'default',
+  match: ['telemetry/{site}/{device}', 'telemetry/{site}/{device}/{metric}']
+}
+
+function router(routes: object[] = [DEFAULT], options: Partial<RouterOptions> = {}): Router {
+  return new Router({
+    agentId: 'gateway-7',
+    routes: routesSchema.parse(routes),
+    deadLetterTopic: 'fieldline.dead-letters',
+    pastMsMax: 7 * DAY,
+    futureMsMax: 60_000,
+    replayedAfterMs: 30_000,
+    ...options
+  })
+}
+
+function stored(
+  changes: Partial<Omit<StoredMessage, 'payload'>> & { payload?: unknown } = {}
+): LogRecord {
+  const { payload = { temperature: 21.4 }, ...rest } = changes
+  const bytes = encodeStoredMessage({
+    topic: 'telemetry/plant7/pump-3',
+    qos: 1,
+    retain: false,
+    dup: false,
+    packetId: 5,
+    clientId: 'client-1',
+    upstream: false,
+    receivedAt: NOW,
+    monotonicMs: 500_000,
+    bootId: 7n,
+    clockUnsynced: false,
+    ...rest,
+    payload: Buffer.from(typeof payload === 'string' ? payload : JSON.stringify(payload))
+  })
+  return { epoch: EPOCH, offset: 184_467, payload: bytes }
+}
+
+function one(record: LogRecord, routes?: object[], options?: Partial<RouterOptions>, now = NOW) {
+  const records = router(routes, options).route(record, now)
+  expect(records).toHaveLength(1)
+  return { ...records[0], text: records[0].value.toString() }
+}
+
+// --- Headers, key, value -----------------------------------------------------------------------
+
+test('a plain reading goes out untouched, keyed by site/device, with three headers and no more', () => {
+  expect(one(stored({ payload: '{ "temperature" : 21.40 }' }))).toMatchObject({
+    topic: 'telemetry',
+    key: 'plant7/pump-3',
+    text: '{ "temperature" : 21.40 }',
+    timestampMs: NOW
+  })
+  expect(one(stored()).headers).toEqual({
+    'fl-id': `gateway-7/${EPOCH}/184467`,
+    'fl-topic': 'telemetry/plant7/pump-3',
+    'fl-received': String(NOW)
+  })
+})
+
+test.each([
+  [
+    'fl-observed',
+    'the device gives a time',
+    { payload: { ts: NOW - 5000, x: 1 } },
+    String(NOW - 5000)
+  ],
+  ['fl-dup', 'the device set DUP', { dup: true }, '1'],
+  [
+    'fl-retained',
+    'an upstream broker echoes a retained message',
+    { retain: true, upstream: true },
+    '1'
+  ],
+  ['fl-replayed', 'it is sent later than replayed_after', { receivedAt: NOW - 30_001 }, '1'],
+  ['fl-clock', 'its time is not known', { clockUnsynced: true }, 'unsynced']
+] as const)('%s is there when %s', (header, _, changes, value) => {
+  const { headers } = one(stored(changes))
+  expect(headers[header]).toBe(value)
+  expect(Object.keys(headers)).toHaveLength(4)
+})
+
+test('a device that sets RETAIN is no echo, and a reading sent in time is not replayed', () => {
+  const { headers } = one(stored({ retain: true, receivedAt: NOW - 30_000 }))
+  expect(Object.keys(headers)).toHaveLength(3)
+})
+
+test("an array's time is its first element's", () => {
+  const payload = [
+    { ts: NOW - 1, x: 1 },
+    { ts: NOW - 2, x: 2 }
+  ]
+  expect(one(stored({ payload }))).toMatchObject({
+    timestampMs: NOW - 1,
+    headers: { 'fl-observed': String(NOW - 1) }
+  })
+})
+
+// --- Time --------------------------------------------------------------------------------------
+
+test.each([
+  ['7 days before', -7 * DAY, true],
+  ['more than 7 days before', -7 * DAY - 1, false],
+  ['a minute after', 60_000, true],
+  ['more than a minute after', 60_001, false]
+])(
+  "a device's time %s the agent's is believed or not, and told either way",
+  (_, away, believed) => {
+    const { timestampMs, headers } = one(stored({ payload: { ts: NOW + away, x: 1 } }))
+    expect(timestampMs).toBe(believed ? NOW + away : NOW)
+    expect(headers['fl-observed']).toBe(String(NOW + away))
+  }
+)
+
+test('readings taken before time was known are corrected by the mark of their boot that precedes them', () => {
+  const routed = router()
+  const early = stored({ clockUnsynced: true, receivedAt: 3_000, monotonicMs: 400_000 })
+  expect(routed.route(early, NOW)[0].headers).toMatchObject({
+    'fl-clock': 'unsynced',
+    'fl-received': '3000'
+  })
+  const mark = encodeClockMark({ bootId: 7n, wallAt: NOW, monotonicMs: 500_000 })
+  expect(routed.route({ ...early, payload: mark }, NOW)).toEqual([])
+  const [corrected] = routed.route(early, NOW)
+  expect(corrected.timestampMs).toBe(NOW - 100_000)
+  expect(corrected.headers).toEqual({
+    'fl-id': expect.anything(),
+    'fl-topic': expect.anything(),
+    'fl-received': String(NOW - 100_000),
+    'fl-replayed': '1'
+  })
+  const other = stored({ clockUnsynced: true, receivedAt: 3_000, bootId: 8n })
+  expect(routed.route(other, NOW)[0].timestampMs).toBe(3_000)
+  const synced = stored({ receivedAt: NOW - 5, monotonicMs: 1 })
+  expect(routed.route(synced, NOW)[0].timestampMs).toBe(NOW - 5)
+})
+
+test('what is known of the running boot corrects the uplink before the mark is read', () => {
+  const mark = { bootId: 7n, wallAt: NOW, monotonicMs: 500_000 }
+  const knownMark = (bootId: bigint) => (bootId === 7n ? mark : undefined)
+  const early = stored({ clockUnsynced: true, receivedAt: 3_000, monotonicMs: 499_000 })
+  expect(one(early, undefined, { knownMark }).timestampMs).toBe(NOW - 1_000)
+})
+
+// --- Dead letters ------------------------------------------------------------------------------
+
+test('what no route wants is a dead letter under its client’s id, with its bytes', () => {
+  const subject = router()
+  const [letter] = subject.route(stored({ topic: 'elsewhere/x', payload: '\0raw' }), NOW)
+  expect(letter).toMatchObject({
+    topic: 'fieldline.dead-letters',
+    key: 'client-1',
+    timestampMs: NOW
+  })
+  expect(letter.value.toString()).toBe('\0raw')
+  expect(letter.headers).toEqual({
+    'fl-id': `gateway-7/${EPOCH}/184467`,
+    'fl-topic': 'elsewhere/x',
+    'fl-received': String(NOW),
+    'fl-stage': 'route',
+    'fl-reason': 'no_route',
+    'fl-detail': "no route matches 'elsewhere/x'"
+  })
+  expect(subject.deadLetters).toEqual({ no_route: 1 })
+})
+
+test('a stored record of an unknown kind is a dead letter with its bytes and its id', () => {
+  const letter = one({ epoch: EPOCH, offset: 5, payload: Buffer.from([9, 1, 2]) })
+  expect(letter).toMatchObject({ topic: 'fieldline.dead-letters', key: 'gateway-7' })
+  expect([...letter.value]).toEqual([9, 1, 2])
+  expect(letter.headers).toMatchObject({
+    'fl-id': `gateway-7/${EPOCH}/5`,
+    'fl-stage': 'decode',
+    'fl-reason': 'unknown_record'
+  })
+})
+
+test('an untouched value that nobody can decode is still telemetry', () => {
+  expect(one(stored({ payload: '{broken' }))).toMatchObject({ topic: 'telemetry', text: '{broken' })
+})
+
+// --- Topics ------------------------------------------------------------------------------------
+
+const TEMPLATED = { ...DEFAULT, topic: 'iot.{site}.{device}' }
+
+test.each([
+  ['telemetry/plant7/pump-3', 'iot.plant7.pump-3'],
+  ['telemetry/a b/é漢', 'iot.a_b.__'],
+  ['telemetry/../.', 'iot.__._'],
+  ['telemetry/a.b/c', 'iot.a_b.c']
+])('strangers’ levels of %s are confined to the prefix, in Kafka’s alphabet', (topic, expected) => {
+  expect(one(stored({ topic }), [TEMPLATED]).topic).toBe(expected)
+})
+
+test('a topic beyond Kafka’s 249 characters is a dead letter, stage route', () => {
+  const letter = one(stored({ topic: `telemetry/p/${'d'.repeat(250)}` }), [TEMPLATED])
+  expect(letter.headers).toMatchObject({ 'fl-stage': 'route', 'fl-reason': 'topic_invalid' })
+  expect(letter.topic).toBe('fieldline.dead-letters')
+})
+
+test.each(['cursors', 'alerts', 'dead-letters', 'status', 'detector-state'])(
+  "a device called '%s' does not write into Fieldline's own topic of that name",
+  device => {
+    const route = { ...DEFAULT, topic: 'fieldline.{device}' }
+    const letter = one(stored({ topic: `telemetry/p/${device}` }), [route])
+    expect(letter.headers['fl-reason']).toBe('topic_invalid')
+  }
+)
+
+test('two routes give two records with one id; a route takes a message once', () => {
+  const all = { name: 'all', match: '+/{site}/{device}', topic: 'all' }
+  const records = router([DEFAULT, all]).route(stored(), NOW)
+  expect(records.map(({ topic }) => topic)).toEqual(['telemetry', 'all'])
+  expect(new Set(records.map(({ headers }) => headers['fl-id'])).size).toBe(1)
+})
+
+test('a route’s own site stands where the topic names none', () => {
+  const route = { name: 'tasmota', match: 'tele/{device}/SENSOR', site: 'home', topic: 'tele' }
+  expect(one(stored({ topic: 'tele/plug/SENSOR' }), [route])).toMatchObject({ key: 'home/plug' })
+})
+
+// --- value: reading ----------------------------------------------------------------------------
+
+const READING = { ...DEFAULT, value: 'reading' }
+
+test('value: reading is one object, or an array for a payload of several', () => {
+  const topic = 'telemetry/plant7/pump-3/temperature'
+  const single = one(stored({ topic, payload: { v: 21.4, ts: NOW } }), [READING])
+  const reading = {
+    site: 'plant7',
+    device: 'pump-3',
+    metric: 'temperature',
+    values: { temperature: 21.4 },
+    observedAt: NOW,
+    receivedAt: NOW
+  }
+  expect(JSON.parse(single.text)).toEqual(reading)
+  const several = one(stored({ payload: [{ a: 1 }, { a: 2 }] }), [READING])
+  const common = { site: 'plant7', device: 'pump-3', receivedAt: NOW }
+  expect(JSON.parse(several.text)).toEqual([
+    { ...common, values: { a: 1 } },
+    { ...common, values: { a: 2 } }
+  ])
+})
+
+test.each([
+  ['{broken', 'not_json'],
+  ['{"a":"x"}', 'no_values'],
+  ['[]', 'no_values']
+])(
+  'value: reading of %s is a dead letter, stage decode, with the original bytes',
+  (payload, reason) => {
+    const letter = one(stored({ payload }), [READING])
+    expect(letter).toMatchObject({
+      topic: 'fieldline.dead-letters',
+      key: 'plant7/pump-3',
+      text: payload
+    })
+    expect(letter.headers).toMatchObject({ 'fl-stage': 'decode', 'fl-reason': reason })
+  }
+)
+
+// --- For the detector --------------------------------------------------------------------------
+
+test('the detector gets the numbers once, with event time and the id that Kafka will carry', () => {
+  const other = { name: 'copy', match: '+/{site}/{device}', topic: 'copy' }
+  const payload = [{ ts: NOW - 10, a: 1 }, { b: 2 }]
+  expect(router([DEFAULT, other]).readings(stored({ payload }))).toEqual([
+    expect.objectContaining({
+      at: NOW - 10,
+      eventId: `gateway-7/${EPOCH}/184467`,
+      values: [{ metric: 'a', value: 1 }]
+    }),
+    expect.objectContaining({
+      at: NOW,
+      site: 'plant7',
+      device: 'pump-3',
+      values: [{ metric: 'b', value: 2 }]
+    })
+  ])
+})
+
+test('the detector gets nothing of raw routes, of what cannot be decoded, and of no route', () => {
+  expect(router([{ ...DEFAULT, codec: 'raw' }]).readings(stored())).toEqual([])
+  expect(router().readings(stored({ payload: 'x' }))).toEqual([])
+  expect(router().readings(stored({ topic: 'x' }))).toEqual([])
+  expect(router().readings({ epoch: EPOCH, offset: 1, payload: Buffer.from([9]) })).toEqual([])
+})

@@ -1,0 +1,90 @@
+import { expect, test } from 'vitest'
+import type { Agent } from '../../agent/agent.ts'
+import { statusOf } from '../../agent/status.ts'
+import type { LaneState } from '../../agent/uplink/delivery.ts'
+
+const NOW = 1_795_336_000_000
+const MAX = 1000
+
+interface LaneFacts {
+  state?: LaneState
+  backlog?: number
+  oldestAt?: number
+  rate?: number
+  bytes?: number
+}
+
+const waiting: LaneState = { kind: 'waiting', code: 'X', message: 'away', sinceAt: NOW - 5 }
+const parked: LaneState = { ...waiting, kind: 'parked', topic: 'iot.p' }
+
+function status(telemetry: LaneFacts, alerts: LaneFacts = {}) {
+  const counters = { droppedFull: 3, droppedAge: 0, damaged: 1 }
+  const log = (facts: LaneFacts) => ({
+    status: { bytes: facts.bytes ?? 10, bytesMax: MAX, epoch: '1-00', end: 5, counters },
+    backlog: () => facts.backlog ?? 0
+  })
+  const lane = (name: string, facts: LaneFacts) => ({
+    name,
+    state: facts.state ?? { kind: 'streaming' },
+    counters: {},
+    rate: facts.rate ?? 0,
+    oldestAt: facts.oldestAt
+  })
+  const agent = {
+    lanes: [lane('telemetry', telemetry), lane('alerts', alerts)],
+    telemetryLog: log(telemetry),
+    alertLog: log(alerts),
+    identity: { agentId: 'gateway-7' },
+    intake: { counters: { droppedQos0: 7 } },
+    broker: undefined,
+    upstreams: [],
+    ready: true
+  }
+  return statusOf(agent as unknown as Agent, {
+    version: '0',
+    startedAt: NOW - 1000,
+    now: NOW,
+    clockSynced: true,
+    replayedAfterMs: 30_000,
+    deadLetters: {}
+  })
+}
+
+test.each([
+  ['streaming', {}, {}],
+  ['streaming', { backlog: 50, oldestAt: NOW - 100 }, { state: { kind: 'connecting' } as const }],
+  ['buffering', { state: waiting, backlog: 9 }, {}],
+  ['buffering', { state: { kind: 'connecting' } as const, backlog: 9 }, {}],
+  ['buffering', {}, { state: waiting, backlog: 1 }],
+  ['full', { state: waiting, backlog: 9, bytes: 951 }, {}],
+  ['draining', { backlog: 9, oldestAt: NOW - 30_001 }, {}],
+  ['parked', { state: parked, bytes: 990 }, {}],
+  ['parked', { state: waiting }, { state: parked }]
+] as const)('the mode is %s: telemetry %j, alerts %j', (mode, telemetry, alerts) => {
+  expect(status(telemetry, alerts).mode).toBe(mode)
+})
+
+test('a lane in trouble says what, since when, and which topic; it has no estimate', () => {
+  const { lanes } = status({ state: parked, backlog: 10, rate: 5, oldestAt: NOW - 700 })
+  expect(lanes.telemetry).toMatchObject({
+    state: 'parked',
+    backlogRecords: 10,
+    backlogAgeMs: 700,
+    lastError: { code: 'X', message: 'away', topic: 'iot.p', sinceAt: NOW - 5 }
+  })
+  expect(lanes.telemetry).not.toHaveProperty('etaMs')
+})
+
+test('a backlog that shrinks has an estimate, an empty one has none', () => {
+  expect(status({ backlog: 10, rate: 5 }).lanes.telemetry.etaMs).toBe(2000)
+  expect(status({ backlog: 0, rate: 5 }).lanes.telemetry).not.toHaveProperty('etaMs')
+})
+
+test('drops are told by stage and reason', () => {
+  expect(status({}).drops).toEqual({
+    'ingest.qos0': 7,
+    'log.full': 3,
+    'log.age': 0,
+    'log.damaged': 1
+  })
+})

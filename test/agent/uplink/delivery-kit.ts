@@ -1,0 +1,75 @@
+import { onTestFinished } from 'vitest'
+import type { Delivery, LaneState } from '../../../agent/uplink/delivery.ts'
+import { AtLeastOnceDelivery } from '../../../agent/uplink/kafka-at-least-once.ts'
+import { ExactlyOnceDelivery } from '../../../agent/uplink/kafka-exactly-once.ts'
+import type { Cursor } from '../../../core/log/reader.ts'
+import type { Kafka } from '../../../core/runtime/kafka.ts'
+import { silentLogger } from '../../../core/runtime/log.ts'
+import type { TopicRecord } from '../../kit/kafka.ts'
+
+export const MODES = ['at_least_once', 'exactly_once'] as const
+export type Mode = (typeof MODES)[number]
+
+export const EPOCH = '1-00000000000000ff'
+export const upTo = (offset: number): Cursor => ({ epoch: EPOCH, offset })
+/** Of a stop that never comes. */
+export const running = new AbortController().signal
+
+export interface DeliveryUnderTest {
+  delivery: Delivery
+  states: LaneState[]
+  deadLetters: string[]
+}
+
+/** A delivery of its own producer. Closed when the test ends. */
+export function deliveryOf(
+  kafka: Kafka,
+  mode: Mode,
+  options: {
+    deadLetterTopic?: string
+    transactionalId?: string
+    onState?: (state: LaneState) => void
+  } = {}
+): DeliveryUnderTest {
+  const states: LaneState[] = []
+  const deadLetters: string[] = []
+  const common = {
+    lane: 'telemetry',
+    session: { kafka, compression: 'none' as const, sendMsMax: 30_000, transactionMsMax: 10_000 },
+    deadLetterTopic: options.deadLetterTopic ?? 'no-dead-letters',
+    onDeadLetter: (reason: string) => void deadLetters.push(reason),
+    onState: (state: LaneState) => {
+      states.push(state)
+      options.onState?.(state)
+    },
+    logger: silentLogger,
+    seed: 1
+  }
+  const { transactionMsMax: _, ...session } = common.session
+  const delivery =
+    mode === 'at_least_once'
+      ? new AtLeastOnceDelivery({ ...common, session })
+      : new ExactlyOnceDelivery({ ...common, transactionalId: options.transactionalId ?? '' })
+  onTestFinished(() => delivery.close())
+  return { delivery, states, deadLetters }
+}
+
+/** The `fl-id`s of each key, in Kafka's order. */
+export function idsByKey(records: TopicRecord[]): Record<string, number[]> {
+  const ids: Record<string, number[]> = {}
+  for (const { key, headers } of records) {
+    ids[key ?? ''] ??= []
+    ids[key ?? ''].push(Number(headers['fl-id']))
+  }
+  return ids
+}
+
+/** What `recordsOf(topic, 0, end)` gives, each once and in order. */
+export function wholeIds(end: number): Record<string, number[]> {
+  const all = Array.from({ length: end }, (_, n) => n)
+  const keys = [0, 1, 2, 3, 4, 5, 6].map(device => [
+    `site/device-${device}`,
+    all.filter(n => n % 7 === device)
+  ])
+  return Object.fromEntries(keys)
+}

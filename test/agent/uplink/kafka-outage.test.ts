@@ -1,0 +1,110 @@
+import { afterAll, beforeAll, beforeEach, expect, test } from 'vitest'
+import { createTopics, neededAcls, type TopicPlan } from '../../../agent/uplink/kafka-topics.ts'
+import {
+  missingKafka,
+  type OwnKafka,
+  readTopic,
+  startOwnKafka,
+  testClient
+} from '../../kit/kafka.ts'
+import { deliveryOf, idsByKey, MODES, running, upTo, wholeIds } from './delivery-kit.ts'
+import { recordsOf } from './records.ts'
+
+const PLAN: TopicPlan = {
+  telemetry: MODES.map(mode => `telemetry.${mode}`),
+  deadLetters: 'fieldline.dead-letters',
+  alerts: 'fieldline.alerts',
+  partitions: 3,
+  replicationFactor: null
+}
+
+let missing: string | undefined
+let own: OwnKafka
+beforeAll(async () => {
+  missing = await missingKafka()
+  if (!missing) own = await startOwnKafka()
+})
+beforeEach(context => {
+  if (missing) context.skip(missing)
+})
+afterAll(() => own?.remove())
+
+test('missing topics are created, each as it must be kept, and what is there is left alone', async () => {
+  const kafka = testClient([own.address])
+  const created = await createTopics(kafka, PLAN)
+  expect(created.map(({ topic }) => topic)).toEqual([
+    'telemetry.at_least_once',
+    'telemetry.exactly_once',
+    'fieldline.dead-letters',
+    'fieldline.alerts',
+    'fieldline.status',
+    'fieldline.cursors',
+    'fieldline.detector-state'
+  ])
+  expect(await createTopics(kafka, { ...PLAN, partitions: 9 })).toEqual([])
+  const admin = kafka.admin()
+  await admin.connect()
+  const { topics } = await admin.fetchTopicMetadata()
+  const partitions = new Map(topics.map(({ name, partitions }) => [name, partitions.length]))
+  expect(partitions.get('fieldline.cursors')).toBe(1)
+  expect(partitions.get('fieldline.status')).toBe(1)
+  expect(partitions.get('fieldline.detector-state')).toBe(3)
+  expect(partitions.get('telemetry.exactly_once')).toBe(3)
+  const names = ['fieldline.status', 'fieldline.detector-state', 'fieldline.cursors']
+  const { resources } = await admin.describeConfigs({
+    includeSynonyms: false,
+    resources: names.map(name => ({ type: 2, name, configNames: ['cleanup.policy'] }))
+  })
+  await admin.disconnect()
+  const policies = resources.map(r => [r.resourceName, r.configEntries[0].configValue])
+  expect(Object.fromEntries(policies)).toEqual({
+    'fieldline.status': 'compact',
+    'fieldline.detector-state': 'compact',
+    'fieldline.cursors': 'delete'
+  })
+})
+
+test('the rights an agent needs name its topics, and for exactly_once its ids and the cursors', () => {
+  const plain = neededAcls(PLAN, false, 'gateway-7').join('\n')
+  expect(plain).toContain('--topic telemetry.at_least_once')
+  expect(plain).toContain('--operation IdempotentWrite --cluster')
+  expect(plain).not.toContain('--transactional-id')
+  const exact = neededAcls(PLAN, true, 'gateway-7').join('\n')
+  expect(exact).toContain('--transactional-id fieldline.gateway-7.')
+  expect(exact).toContain('--group fieldline.gateway-7.')
+  expect(exact).toContain('--topic fieldline.cursors')
+})
+
+test.each(MODES)(
+  '%s: kill -9 of the broker in the middle of sending loses, reorders and doubles nothing',
+  async mode => {
+    const topic = `telemetry.${mode}`
+    const kafka = testClient([own.address])
+    const { delivery, states } = deliveryOf(kafka, mode, {
+      transactionalId: 'fieldline.a.telemetry'
+    })
+    await delivery.start(running)
+    let next = 0
+    const deliver = async () => {
+      const first = next
+      next += 200
+      expect(await delivery.deliver(recordsOf(topic, first, next), upTo(next), running)).toBe(true)
+    }
+    for (let n = 0; n < 5; n++) await deliver()
+    const underWay = (async () => {
+      for (let n = 0; n < 10; n++) await deliver()
+    })()
+    // In the middle of whatever the first of them is doing.
+    await new Promise(setImmediate)
+    await own.kill()
+    await expect
+      .poll(() => states.some(({ kind }) => kind === 'waiting'), { timeout: 30_000 })
+      .toBe(true)
+    await own.restart()
+    await underWay
+    expect(states.at(-1)).toEqual({ kind: 'streaming' })
+    const records = await readTopic([own.address], topic, { until: next })
+    expect(idsByKey(records)).toEqual(wholeIds(next))
+  },
+  120_000
+)

@@ -1,0 +1,226 @@
+import { expect, test } from 'vitest'
+import type { Delivery } from '../../../agent/uplink/delivery.ts'
+import { Lane } from '../../../agent/uplink/lane.ts'
+import type { OutgoingRecord } from '../../../agent/uplink/outgoing-record.ts'
+import type { Cursor, LogBatch, LogReader, ReadOptions } from '../../../core/log/reader.ts'
+import { createLogger, silentLogger } from '../../../core/runtime/log.ts'
+
+const EPOCH = '1-0000000000000001'
+const at = (offset: number): Cursor => ({ epoch: EPOCH, offset })
+
+/** A log of `end` records, two a batch; an empty one waits. */
+class FakeReader implements LogReader {
+  readonly name = 'uplink'
+  position = at(0)
+  end: number
+  closed = false
+  readonly commits: number[] = []
+  readonly seeks: Cursor[] = []
+  believes = true
+  reads = 0
+  #wake: () => void = () => {}
+
+  constructor(end: number) {
+    this.end = end
+  }
+
+  async read({ signal }: ReadOptions): Promise<LogBatch | undefined> {
+    while (this.position.offset >= this.end) {
+      if (signal?.aborted || this.closed) return undefined
+      await new Promise<void>(resolve => {
+        this.#wake = resolve
+        signal?.addEventListener('abort', () => resolve())
+      })
+    }
+    this.reads++
+    const first = this.position.offset
+    this.position = at(Math.min(this.end, first + 2))
+    const records = Array.from({ length: this.position.offset - first }, (_, n) => ({
+      ...at(first + n),
+      payload: Buffer.from(String(first + n))
+    }))
+    return { records, end: this.position }
+  }
+
+  commit(cursor: Cursor): void {
+    this.commits.push(cursor.offset)
+  }
+
+  async seek(cursor: Cursor): Promise<boolean> {
+    this.seeks.push(cursor)
+    if (this.believes) this.position = cursor
+    return this.believes
+  }
+
+  append(count: number): void {
+    this.end += count
+    this.#wake()
+  }
+
+  close(): void {
+    this.closed = true
+    this.#wake()
+  }
+}
+
+/** Kafka answers when it is told to. */
+class FakeDelivery implements Delivery {
+  readonly batches: { values: string[]; upTo: Cursor }[] = []
+  committed: Cursor | undefined
+  held = false
+  closed = 0
+  #waiting: ((done: boolean) => void)[] = []
+
+  async start(): Promise<Cursor | undefined> {
+    return this.committed
+  }
+
+  deliver(records: OutgoingRecord[], upTo: Cursor): Promise<boolean> {
+    this.batches.push({ values: records.map(({ value }) => value.toString()), upTo })
+    if (!this.held) return Promise.resolve(true)
+    return new Promise(resolve => this.#waiting.push(resolve))
+  }
+
+  answer(): void {
+    this.#waiting.shift()?.(true)
+  }
+
+  async close(): Promise<void> {
+    this.closed++
+  }
+}
+
+function laneOf(
+  end: number,
+  setUp: (reader: FakeReader, delivery: FakeDelivery) => void = () => {}
+) {
+  const reader = new FakeReader(end)
+  const delivery = new FakeDelivery()
+  setUp(reader, delivery)
+  const lines: Record<string, unknown>[] = []
+  const lane = new Lane({
+    name: 'telemetry',
+    reader,
+    delivery,
+    render: ({ payload, offset }) => {
+      if (offset === 99) throw new TypeError('a fault of ours')
+      const value = Buffer.from(payload)
+      return [
+        {
+          topic: 't',
+          key: 'k',
+          value,
+          timestampMs: offset,
+          headers: { 'fl-received': `${offset}` }
+        }
+      ]
+    },
+    batchBytesMax: 1 << 20,
+    batchRecordsMax: 2,
+    lingerMs: 0,
+    clock: { now: () => 1000, monotonic: () => performance.now() },
+    logger: end > 99 ? createLogger('error', line => lines.push(JSON.parse(line))) : silentLogger
+  })
+  lane.start()
+  const settle = () => new Promise(resolve => setTimeout(resolve, 5))
+  return { lane, reader, delivery, settle, lines }
+}
+
+test('batches are delivered in order, and the cursor follows each', async () => {
+  const { lane, reader, delivery } = laneOf(5)
+  await expect.poll(() => reader.commits).toEqual([2, 4, 5])
+  expect(delivery.batches.map(({ values }) => values.join())).toEqual(['0,1', '2,3', '4'])
+  expect(delivery.batches.map(({ upTo }) => upTo.offset)).toEqual([2, 4, 5])
+  expect(lane.counters).toMatchObject({ delivered: 5, produced: 5, producedBytes: 5, batches: 3 })
+  await lane.stop(1000)
+})
+
+test('the cursor does not move before Kafka answers, one batch is in flight, and the next is read meanwhile', async () => {
+  const { lane, reader, delivery, settle } = laneOf(6, (_, kafka) => {
+    kafka.held = true
+  })
+  await expect.poll(() => reader.reads).toBe(2)
+  await settle()
+  expect([delivery.batches.length, reader.reads, reader.commits]).toEqual([1, 2, []])
+  expect(lane.oldestAt).toBe(0)
+  delivery.answer()
+  await expect.poll(() => delivery.batches.length).toBe(2)
+  expect(reader.commits).toEqual([2])
+  expect(lane.oldestAt).toBe(2)
+  await lane.stop(0)
+})
+
+test('at a graceful stop what is in the log is delivered, then all is closed', async () => {
+  const { lane, reader, delivery, settle } = laneOf(7, (_, kafka) => {
+    kafka.held = true
+  })
+  await expect.poll(() => delivery.batches.length).toBe(1)
+  delivery.held = false
+  const stopping = lane.stop(10_000)
+  await settle()
+  delivery.answer()
+  await stopping
+  expect(reader.commits).toEqual([2, 4, 6, 7])
+  expect([reader.closed, delivery.closed > 0]).toEqual([true, true])
+})
+
+test('a hard stop does not wait for Kafka, and commits nothing that was not answered', async () => {
+  const { lane, reader, delivery } = laneOf(7, (_, kafka) => {
+    kafka.held = true
+  })
+  await expect.poll(() => delivery.batches.length).toBe(1)
+  const startedAt = performance.now()
+  await lane.stop(20)
+  expect(performance.now() - startedAt).toBeLessThan(1000)
+  expect([reader.commits, reader.closed, delivery.closed > 0]).toEqual([[], true, true])
+})
+
+test('an idle lane stops at once', async () => {
+  const { lane, settle } = laneOf(0)
+  await settle()
+  const startedAt = performance.now()
+  await lane.stop(10_000)
+  expect(performance.now() - startedAt).toBeLessThan(1000)
+})
+
+test('a lane wakes for what comes later', async () => {
+  const { lane, reader } = laneOf(0)
+  reader.append(1)
+  await expect.poll(() => reader.commits).toEqual([1])
+  await lane.stop(1000)
+})
+
+test('Kafka’s cursor counts where it is ahead of the local one', async () => {
+  const { lane, reader, delivery } = laneOf(6, (_, kafka) => {
+    kafka.committed = at(3)
+  })
+  await expect.poll(() => reader.commits).toEqual([3, 5, 6])
+  expect(delivery.batches[0].values).toEqual(['3', '4'])
+  await lane.stop(1000)
+})
+
+test('Kafka’s cursor does not count where it is behind the local one', async () => {
+  const { lane, reader } = laneOf(6, (log, kafka) => {
+    log.position = at(4)
+    kafka.committed = at(2)
+  })
+  await expect.poll(() => reader.commits).toEqual([6])
+  expect(reader.seeks).toEqual([])
+  await lane.stop(1000)
+})
+
+test('a cursor of Kafka’s that the log does not believe leaves the local one', async () => {
+  const { lane, reader } = laneOf(2, (log, kafka) => {
+    log.believes = false
+    kafka.committed = { epoch: '9-ffffffffffffffff', offset: 1000 }
+  })
+  await expect.poll(() => reader.commits).toEqual([0, 2])
+  await lane.stop(1000)
+})
+
+test('a fault of ours stops the lane with one line, keeps the records, and lets the agent stop', async () => {
+  const { lane, reader, lines } = laneOf(101)
+  await expect.poll(() => lines).toMatchObject([{ event: 'uplink.failed', lane: 'telemetry' }])
+  expect(reader.commits.at(-1)).toBe(98)
+  await lane.stop(1000)
+})
