@@ -101,17 +101,21 @@ export class Lane {
   }
 
   /**
-   * Delivers what is in the log for at most `drainMs`, then stops. The batch that is under way when
-   * time is up may be delivered again at the next start.
+   * Delivers what is in the log for at most `drainMs`, then stops; at once when Kafka does not take
+   * records anyway. The batch that is under way when time is up may be delivered again at the next
+   * start.
    */
   async stop(drainMs: number): Promise<void> {
-    const timer = setTimeout(() => this.#hardStop.abort(), drainMs)
+    const { kind } = this.#state
+    const taking = kind !== 'waiting' && kind !== 'parked'
+    const timer = setTimeout(() => this.#hardStop.abort(), taking ? drainMs : 0)
     this.#stopping.abort()
     const { delivery, reader } = this.#options
     const ended = this.#running?.catch(() => {})
     // A send to a network that swallows everything may take a minute: not waited for.
     await Promise.race([ended, aborted(this.#hardStop.signal)])
     clearTimeout(timer)
+    this.#hardStop.abort()
     await delivery.close()
     reader.close()
     // It may have connected once more before it noticed.

@@ -118,14 +118,14 @@ async function perform(
   }
   signal.throwIfAborted()
   if (kind !== 'none') {
-    return { ...(await play(run, reason)), elapsedMs: performance.now() - hall.beganAt }
+    return { ...(await play(run, reason)), elapsedMs: Math.round(performance.now() - hall.beganAt) }
   }
   hall.chapters = CHAPTERS_AWAY
   tell(reason)
   tell("Without it this is an edge agent's normal day: Kafka is away, readings wait on disk.")
   const shorter = { ...timeline, endMs: timeline.outageAtMs + 15_000 }
   const result = await playAway({ ...run, timeline: shorter })
-  return { ...result, elapsedMs: performance.now() - hall.beganAt }
+  return { ...result, elapsedMs: Math.round(performance.now() - hall.beganAt) }
 }
 
 async function strike(

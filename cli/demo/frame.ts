@@ -145,8 +145,8 @@ function devicesText(p: Picture, paint: Paint): string {
       : paint.dim('not connected yet')
   }
   // After a restart the 99 % would tell of nothing but the time without an agent.
-  const worst = p.restarted ? '' : `, 99 % ${latency(p.ackMs.p99)}`
-  const puback = p.ackMs.p50 > 0 ? `   PUBACK: median ${latency(p.ackMs.p50)}${worst}` : ''
+  const worst = p.restarted ? '' : ` (99 %: ${latency(p.ackMs.p99)})`
+  const puback = p.ackMs.p50 > 0 ? `   PUBACK ${latency(p.ackMs.p50)}${worst}` : ''
   return `${p.connected} connected  ${padEnd(rate(p.acknowledgedPerSecond), 6)} acknowledged${puback}`
 }
 
@@ -168,7 +168,7 @@ function kafkaText(p: Picture, paint: Paint): string {
     away: paint.red('no Kafka here')
   }[p.kafka]
   const produced = p.status?.lanes.telemetry.counters.produced ?? 0
-  const since = p.restarted ? ' since the agent restarted' : ''
+  const since = p.restarted ? ' since its restart' : ''
   return `${padEnd(word, 16)}  ${padEnd(rate(p.deliveredPerSecond), 8)} delivered   ${thousands(produced)}${since}`
 }
 

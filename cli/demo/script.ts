@@ -161,14 +161,14 @@ async function outageAndDrain(
   await stage.kafka.kill()
   tell(`Pulled the plug: Kafka was killed (SIGKILL, process ${pid}).`)
   await pause(p, timeline.outageMs - (performance.now() - stoppedAt))
-  const stoppedMs = performance.now() - stoppedAt
+  const stoppedMs = Math.round(performance.now() - stoppedAt)
 
   scene.headline = 'Kafka starts again. Until it answers, readings go on waiting on disk.'
   scene.kafka = 'starting'
   const early = observer.now
   tell(
-    `${thousands(early.acknowledged - acknowledgedBefore)} readings acknowledged without Kafka, ` +
-      `half of the PUBACKs within ${latency(early.ackMs.p50)}.`
+    `${thousands(early.acknowledged - acknowledgedBefore)} readings acknowledged without Kafka; ` +
+      `median PUBACK ${latency(early.ackMs.p50)}.`
   )
   tell('Starting Kafka again, on the same data.')
   await stage.kafka.restart()
@@ -185,12 +185,12 @@ async function outageAndDrain(
     () => observer.now.status?.mode === 'streaming' && observer.now.backlog < timeline.rate,
     'go on'
   )
-  const drainMs = performance.now() - backAt
+  const drainMs = Math.round(performance.now() - backAt)
   const backlogMax = Math.max(...observer.now.backlogHistory)
   const drained = observer.now.status?.mode === 'streaming'
   tell(
     drained
-      ? `Drained: ${thousands(backlogMax)} readings that waited are in Kafka, ${seconds(drainMs)} after it came back.`
+      ? `Drained: ${thousands(backlogMax)} readings had waited; all in Kafka ${seconds(drainMs)} after it came back.`
       : `The backlog has not drained ${seconds(drainMs)} after Kafka came back; going on.`
   )
   if (drained) {
@@ -220,7 +220,7 @@ async function killAndRestart(p: Play, chapter: number): Promise<number> {
     return answering && status?.ready === true && status.uptimeMs < before
   })
   scene.agent = 'running'
-  const awayMs = performance.now() - killedAt
+  const awayMs = Math.round(performance.now() - killedAt)
   tell(`The agent accepts readings again, ${seconds(awayMs)} after it was killed.`)
   await until(
     p,

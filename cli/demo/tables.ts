@@ -2,7 +2,7 @@ import type { FaultRow } from './fault-score.ts'
 import type { DemoResult } from './result.ts'
 import { latency, type Paint, padEnd, padStart, seconds, thousands } from './text.ts'
 
-const NAME_COLUMNS = 32
+const NAME_COLUMNS = 30
 const NUMBER_COLUMNS = 9
 
 /** What the demo found out, for a person. */
@@ -28,7 +28,7 @@ function deliveryLines(result: DemoResult, paint: Paint): string[] {
   if (!verdict) return []
   const { lost, reordered, lostExamples } = verdict
   const doubled = verdict.resent - verdict.resentMarked
-  const resentNote = `${thousands(verdict.resentMarked)} for want of a PUBACK, ${thousands(doubled)} by the fault "duplicates"`
+  const resentNote = `${thousands(verdict.resentMarked)} with DUP, ${thousands(doubled)} doubled on purpose`
   return [
     `${paint.bold('Readings')}   ${paint.dim(`delivery: ${delivery}`)}`,
     row('acknowledged to devices', verdict.acknowledged),
@@ -81,8 +81,9 @@ function closingLines(result: DemoResult, paint: Paint): string[] {
   const lines: string[] = []
   if (outage) {
     lines.push(
-      `Kafka was dead for ${seconds(outage.stoppedMs)} and starting after that: ${thousands(outage.acknowledged)} readings were acknowledged`,
-      `meanwhile, up to ${thousands(outage.backlogMax)} waited on disk, all delivered ${seconds(outage.drainMs)} after it came back.`
+      `Kafka was dead for ${seconds(outage.stoppedMs)}, then starting: meanwhile ${thousands(outage.acknowledged)} readings`,
+      `were acknowledged, up to ${thousands(outage.backlogMax)} waited on disk, and all were delivered`,
+      `${seconds(outage.drainMs)} after it came back.`
     )
   }
   const puback = `PUBACKs took ${latency(pubackMs.p50)} (median), ${latency(pubackMs.p99)} (99 %), each after the sync to disk.`

@@ -165,6 +165,7 @@ export class DurableLog {
       directory,
       clock,
       salt: () => random(4).readUInt32BE(),
+      syncCuts: options.sync !== 'group',
       onSealed: segment => this.#segments.add(segment),
       active
     })

@@ -169,7 +169,8 @@ class Recovery {
         continue
       }
       await this.#wantNewEpoch()
-      this.#gave(offset)
+      // A copy of another segment says nothing about its name's offset.
+      if (check.kind !== 'valid' || believed) this.#gave(offset)
       await this.#setAside(file, check, bytes)
     }
     return segments

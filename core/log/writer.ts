@@ -37,6 +37,7 @@ export class SegmentWriter {
   readonly #directory: string
   readonly #clock: Clock
   readonly #salt: () => number
+  readonly #syncCuts: boolean
   readonly #onSealed: (segment: SealedSegment) => void
   #active: ActiveSegment
   /** Frames up to here are synced. */
@@ -50,6 +51,11 @@ export class SegmentWriter {
     directory: string
     clock: Clock
     salt: () => number
+    /**
+     * Makes a cut durable before its offsets are given to others. Needed where acknowledged does not
+     * mean synced: power could bring back the refused record in the place of the acknowledged.
+     */
+    syncCuts: boolean
     /** Called in the same moment in which the next segment becomes the active one. */
     onSealed: (segment: SealedSegment) => void
     active: ActiveSegment
@@ -58,6 +64,7 @@ export class SegmentWriter {
     this.#directory = options.directory
     this.#clock = options.clock
     this.#salt = options.salt
+    this.#syncCuts = options.syncCuts
     this.#onSealed = options.onSealed
     this.#active = options.active
     this.#synced = options.active.position
@@ -100,6 +107,7 @@ export class SegmentWriter {
     } catch (error) {
       // Half a record must not stay: it would stand between this one and the next.
       await this.#cut(position)
+      if (this.#syncCuts) await this.#syncCut()
       throw error
     }
     this.#active.position += end
@@ -159,6 +167,14 @@ export class SegmentWriter {
   async #cut(position: number): Promise<void> {
     try {
       await this.#active.file.truncate(position)
+    } catch (error) {
+      throw failed(this.#directory, error)
+    }
+  }
+
+  async #syncCut(): Promise<void> {
+    try {
+      await this.sync()
     } catch (error) {
       throw failed(this.#directory, error)
     }

@@ -11,7 +11,7 @@ import { packageRoot } from '../../core/runtime/package-root.ts'
 import { missingKafka } from '../kit/kafka.ts'
 import { temporaryDirectory } from '../kit/temp-directory.ts'
 
-/** Where the compiled files are: the demo starts processes of its own. */
+/** The compiled files, `$FIELDLINE_DIST` if set: the demo starts processes of its own. */
 const BUILT = process.env.FIELDLINE_DIST ?? join(packageRoot(), 'dist')
 
 class DemoRun {

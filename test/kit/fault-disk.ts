@@ -16,14 +16,15 @@ import type { Prng } from '../../core/runtime/prng.ts'
  *      bytes: what lies within it and was not written reads as zeros, or as a stranger's old bytes.
  *   4. A directory forgets alike: each create, rename and unlink since its last sync is kept or lost
  *      on its own. A rename within a directory is one step; between two it is two.
- *   5. A sync that fails (EIO) has written any subset, and the rest is clean: a later sync
+ *   5. A sync that fails (EIO, ENOSPC) has written any subset, and the rest is clean: a later sync
  *      succeeds without it. Reads may go on to see it, or not. A directory's sync that fails has
  *      done nothing: metadata stays in the journal for the next.
  *   6. A write that fails (ENOSPC or EIO) has written any number of its bytes. ENOSPC comes by
  *      chance and when the files together reach the capacity.
  *   7. The process dies at any step of any operation (`crashAt`): before it, after it, or in the
  *      middle of a write. From then on no operation of that incarnation ever settles.
- * Not in the model: synced bytes that change or vanish (the damage tests do that), reads that fail.
+ *   8. A synced byte of a file changes (`rot`), when told to.
+ * Not in the model: synced bytes that vanish (the damage tests do that), reads that fail.
  */
 export interface Faults {
   /** Chances, each a call. */
@@ -76,6 +77,12 @@ export class FaultDisk {
   reboot(kind: 'process' | 'power'): void {
     this.#alive?.die()
     if (kind === 'power') this.root.losePower(this.prng)
+  }
+
+  /** Flips bits of one byte that was synced; the process notices only when it reads it. */
+  rot(file: string, position: number): void {
+    const node = this.node(file)
+    if (node instanceof FileNode && position < node.bytes) node.rot(position)
   }
 
   get usedBytes(): number {
@@ -272,7 +279,7 @@ class OpenFile implements DiskFile {
       const { prng, faults } = this.#disk
       if (!prng.chance(faults.syncFails)) return this.#node.sync()
       this.#node.dropDirty(prng)
-      throw systemError('EIO', 'fdatasync')
+      throw systemError(prng.pick(['EIO', 'ENOSPC']), 'fdatasync')
     })
   }
 
@@ -376,6 +383,12 @@ class FileNode {
   dropDirty(prng: Prng): void {
     this.#writeSome(prng)
     if (prng.chance(0.5)) this.cached = this.#platter.copy()
+  }
+
+  rot(position: number): void {
+    this.#dirty = []
+    this.cached.bytes[position] ^= 0x55
+    this.#platter = this.cached.copy()
   }
 
   losePower(prng: Prng): void {

@@ -91,6 +91,11 @@ export class Model {
     for (const sent of this.#sent) if (sent.fate === 'pending') sent.fate = 'unknown'
   }
 
+  /** A synced byte changed: any record may be gone. */
+  everythingIsRisky(): void {
+    for (const acked of this.#acked.values()) acked.risky = true
+  }
+
   /** An orderly stop synced everything. */
   nothingIsRisky(): void {
     for (const acked of this.#acked.values()) acked.risky = false

@@ -26,6 +26,8 @@ interface Plan {
   sync: SyncMode
   faults: Faults
   capacityBytes: number
+  /** Chance that a synced byte has changed when the process comes back. */
+  rots: number
   softLagMax: number
   recordBytesMax: number
 }
@@ -92,11 +94,14 @@ class Simulation {
     this.#incarnation = this.#disk.boot(() => this.#turn(), crashAt)
     const log = await this.#open()
     if (log) {
-      const readers = await this.#openReaders(log)
-      const life = new Life(log, readers)
+      const life = new Life(log)
+      // One may come late: what it has not read must wait for it.
+      const late = last ? undefined : this.#prng.pick([undefined, 'hard', 'soft'])
+      for (const name of ['hard', 'soft']) if (name !== late) await this.#openReader(life, name)
       const actions = last ? 20 : this.#prng.int(ACTIONS_MAX)
       for (let n = 0; n < actions && !this.#incarnation.dead; n++) {
         if (log.status.state !== 'open' || this.violations.length > 0) break
+        if (late && !life.readers[late] && n === 60) await this.#openReader(life, late)
         this.#act(life)
         await this.#round()
         this.#checkSize()
@@ -108,6 +113,21 @@ class Simulation {
     const power = this.#prng.chance(0.5)
     this.#kept &&= !power && this.#plan.faults === NO_FAULTS
     this.#disk.reboot(power ? 'power' : 'process')
+    if (this.#prng.chance(this.#plan.rots)) this.#rot()
+  }
+
+  /** One byte of a frame of the last segment: its record is lost, its name must not come again. */
+  #rot(): void {
+    const sizes = this.#disk.sizes(DIRECTORY)
+    const last = [...sizes.keys()]
+      .filter(name => name.endsWith('.seg'))
+      .sort()
+      .at(-1)
+    const frames = (last ? sizes.get(last)! : 0) - FRAMES_POSITION
+    if (!last || frames <= 0) return
+    this.#disk.rot(`${DIRECTORY}/${last}`, FRAMES_POSITION + this.#prng.int(frames))
+    this.#model.everythingIsRisky()
+    this.#kept = false
   }
 
   async #open(): Promise<DurableLog | undefined> {
@@ -147,15 +167,11 @@ class Simulation {
     return log
   }
 
-  async #openReaders(log: DurableLog): Promise<Record<string, LogReader>> {
-    const readers = {
-      hard: await log.reader('hard'),
-      soft: await log.reader('soft', this.#plan.softLagMax)
-    }
-    for (const [name, reader] of Object.entries(readers)) {
-      this.#model.beginReading(name, reader.position.offset, this.#repeatsMore)
-    }
-    return readers
+  async #openReader(life: Life, name: string): Promise<void> {
+    const reader = await life.log.reader(name, name === 'soft' ? this.#plan.softLagMax : undefined)
+    life.readers[name] = reader
+    life.cursors.set(name, reader.position.offset)
+    this.#model.beginReading(name, reader.position.offset, this.#repeatsMore)
   }
 
   /** On a full disk a checkpoint may be missing, which costs repeats. */
@@ -221,7 +237,7 @@ class Simulation {
   #read(life: Life, name: string): void {
     const { log } = life
     const reader = life.readers[name]
-    if (life.reading.has(name) || reader.position.offset >= log.status.end) return
+    if (!reader || life.reading.has(name) || reader.position.offset >= log.status.end) return
     life.reading.add(name)
     const stop = new AbortController()
     life.stopReading.set(name, stop)
@@ -292,7 +308,8 @@ class Simulation {
       // A gap up to the end leaves the reader waiting for what nobody appends.
       life.stopReading.get(name)?.abort()
       await this.#rounds(() => life.reading.has(name))
-      life.readers[name].commit(life.readers[name].position)
+      life.ends.set(name, life.readers[name].position)
+      this.#commit(life, name)
       this.#model.drained(name, log.status.firstKept)
     }
     await this.#until(log.maintain())
@@ -380,7 +397,7 @@ class Simulation {
 /** What the driver remembers of one life. */
 class Life {
   readonly log: DurableLog
-  readonly readers: Record<string, LogReader>
+  readonly readers: Record<string, LogReader> = {}
   readonly reading = new Set<string>()
   readonly stopReading = new Map<string, AbortController>()
   readonly ends = new Map<string, LogReader['position']>()
@@ -389,12 +406,8 @@ class Life {
   underWay = 0
   acked = 0
 
-  constructor(log: DurableLog, readers: Record<string, LogReader>) {
+  constructor(log: DurableLog) {
     this.log = log
-    this.readers = readers
-    for (const [name, { position }] of Object.entries(readers)) {
-      this.cursors.set(name, position.offset)
-    }
   }
 }
 
@@ -414,6 +427,7 @@ function plan(prng: Prng): Plan {
     sync: prng.pick(['group', 'group', 'group', 'group', 'interval', 'never'] as const),
     faults: trouble < 3 || trouble === 9 ? faults : NO_FAULTS,
     capacityBytes: trouble === 3 ? Math.floor(bytesMax * 0.7) : Number.POSITIVE_INFINITY,
+    rots: trouble === 4 ? 0.4 : 0,
     softLagMax: prng.pick([0, 5, 50, 100_000]),
     recordBytesMax: Math.floor(segmentBytes * 1.2)
   }

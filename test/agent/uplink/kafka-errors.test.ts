@@ -30,7 +30,7 @@ test.each([
   ['INVALID_PRODUCER_EPOCH', 'renew'],
   ['PRODUCER_FENCED', 'renew'],
   ['INVALID_TXN_STATE', 'renew']
-])('%s: %s', (type, action) => {
+])('on %s the verdict is: %s', (type, action) => {
   expect(judge(refused(type))).toMatchObject({
     action,
     code: type,

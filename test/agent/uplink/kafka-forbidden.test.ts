@@ -48,6 +48,12 @@ test.each(MODES)(
     await admin.createAcls({
       acl: SEEN_NOT_WRITTEN.map(acl => ({ ...acl, resourceName: forbidden }))
     })
+    // The controller has them; the broker must have heard of them too.
+    const known = async () => {
+      const { resources } = await admin.describeAcls({ ...ANY_ACL, resourceName: forbidden })
+      return resources.flatMap(({ acls }) => acls).length
+    }
+    await expect.poll(known).toBe(2)
     const { delivery, states } = deliveryOf(testClient([own.address]), mode, {
       transactionalId: open
     })

@@ -87,7 +87,7 @@ test.each([
       ])
     ]
   ]
-])('json: %s', (_, payload, metric, expected) => {
+])('json is read as CONTRACT says: %s', (_, payload, metric, expected) => {
   expect(read(payload, metric)).toEqual(expected)
 })
 

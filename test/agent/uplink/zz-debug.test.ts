@@ -1,0 +1,76 @@
+import { afterAll, beforeAll, beforeEach, expect, test } from 'vitest'
+import {
+  createTopic,
+  missingKafka,
+  type OwnKafka,
+  readTopic,
+  startOwnKafka,
+  testClient,
+  uniqueTopic
+} from '../../kit/kafka.ts'
+import { createLogger as cl } from '../../../core/runtime/log.ts'
+import { createKafka as ck } from '../../../core/runtime/kafka.ts'
+import { deliveryOf, idsByKey, MODES, running, upTo, wholeIds } from './delivery-kit.ts'
+import { recordsOf } from './records.ts'
+
+// Of kafkajs' enums (AclResourceTypes, …), which are Kafka's own numbers.
+const TOPIC = { resourceType: 2, resourcePatternType: 3, principal: 'User:ANONYMOUS', host: '*' }
+/** The client sees the topic, so that only the write itself is refused. */
+const SEEN_NOT_WRITTEN = [
+  { ...TOPIC, operation: 8, permissionType: 3 },
+  { ...TOPIC, operation: 4, permissionType: 2 }
+]
+const ANY_ACL = { ...TOPIC, operation: 1, permissionType: 1 }
+
+let missing: string | undefined
+let own: OwnKafka
+beforeAll(async () => {
+  missing = await missingKafka()
+  if (missing) return
+  own = await startOwnKafka({
+    properties: {
+      'authorizer.class.name': 'org.apache.kafka.metadata.authorizer.StandardAuthorizer',
+      'allow.everyone.if.no.acl.found': 'true'
+    }
+  })
+})
+beforeEach(context => {
+  if (missing) context.skip(missing)
+})
+afterAll(() => own?.remove())
+
+test.each(MODES)(
+  '%s: a topic that may not be written parks the lane, which heals; no attempt repeats what other topics took',
+  async mode => {
+    const admin = testClient([own.address]).admin()
+    await admin.connect()
+    await admin.createTopics({ topics: [{ topic: 'fieldline.cursors' }], waitForLeaders: true })
+    const open = await createTopic(admin, uniqueTopic('open'))
+    const forbidden = await createTopic(admin, uniqueTopic('forbidden'))
+    await admin.createAcls({
+      acl: SEEN_NOT_WRITTEN.map(acl => ({ ...acl, resourceName: forbidden }))
+    })
+    // The controller has them; the broker must have heard of them too.
+    const known = async () => {
+      const { resources } = await admin.describeAcls({ ...ANY_ACL, resourceName: forbidden })
+      return resources.flatMap(({ acls }) => acls).length
+    }
+    await expect.poll(known).toBe(2)
+    const { delivery, states } = deliveryOf(ck({ brokers: [own.address], clientId: 'dbg', logger: cl('debug') }), mode, {
+      transactionalId: open
+    })
+    await delivery.start(running)
+    const records = [...recordsOf(open, 0, 10), ...recordsOf(forbidden, 0, 10)]
+    const t0 = Date.now(); setInterval(() => process.stdout.write(`${Date.now() - t0} ${JSON.stringify(states.slice(-2))} ${states.length}\n`), 3000).unref()
+    const delivered = delivery.deliver(records, upTo(20), running)
+    const parked = () => states.filter(({ kind }) => kind === 'parked')
+    await expect.poll(() => parked().length, { timeout: 30_000 }).toBeGreaterThan(3)
+    expect(parked()[0]).toMatchObject({ code: 'TOPIC_AUTHORIZATION_FAILED' })
+    await admin.deleteAcls({ filters: [{ ...ANY_ACL, resourceName: forbidden }] })
+    expect(await delivered).toBe(true)
+    for (const topic of [open, forbidden]) {
+      expect(idsByKey(await readTopic([own.address], topic, { until: 10 }))).toEqual(wholeIds(10))
+    }
+    await admin.disconnect()
+  }
+)
