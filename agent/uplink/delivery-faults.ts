@@ -79,6 +79,9 @@ function adviceFor(code: string): string {
   if (code === 'UNKNOWN_TOPIC_OR_PARTITION') {
     return "Create the topic ('fieldline topics create'), or correct the route."
   }
+  if (code === 'OPERATION_NOT_ATTEMPTED') {
+    return "One of the batch's topics may not be written: give the agent's user the right to each."
+  }
   if (/AUTHORIZATION/.test(code)) return "Give the agent's user the right to it."
   if (/SASL/.test(code)) return 'Correct kafka.sasl.'
   return 'It goes on by itself once this is mended.'

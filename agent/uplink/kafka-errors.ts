@@ -33,6 +33,8 @@ const TABLE: Record<string, Action> = {
   UNSUPPORTED_SASL_MECHANISM: 'park',
   ILLEGAL_SASL_STATE: 'park',
   INVALID_TOPIC_EXCEPTION: 'park',
+  // Of a transaction's other topics, when one of them is refused; the client shows any of the two.
+  OPERATION_NOT_ATTEMPTED: 'park',
   POLICY_VIOLATION: 'park',
   UNSUPPORTED_VERSION: 'park',
   INVALID_TRANSACTION_TIMEOUT: 'park',

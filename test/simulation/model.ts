@@ -30,6 +30,8 @@ export interface ReaderModel {
   committed: number
   /** Of the last checkpoint that resolved: it goes on there or later. */
   checkpointed: number
+  /** A checkpoint that resolved has its cursor: what it needs is held back from now on. */
+  saved: boolean
   next: number
 }
 
@@ -39,8 +41,8 @@ export interface ReaderModel {
  */
 export class Model {
   readonly readers: Record<string, ReaderModel> = {
-    hard: { hard: true, committed: 0, checkpointed: 0, next: 0 },
-    soft: { hard: false, committed: 0, checkpointed: 0, next: 0 }
+    hard: { hard: true, committed: 0, checkpointed: 0, saved: false, next: 0 },
+    soft: { hard: false, committed: 0, checkpointed: 0, saved: false, next: 0 }
   }
   readonly #report: (message: string) => void
   readonly #sent: Sent[] = []

@@ -96,7 +96,9 @@ class Simulation {
     if (log) {
       const life = new Life(log)
       // One may come late: what it has not read must wait for it.
-      const late = last ? undefined : this.#prng.pick([undefined, 'hard', 'soft'])
+      const { readers } = this.#model
+      const known = Object.keys(readers).filter(name => readers[name].saved)
+      const late = last || this.#repeatsMore ? undefined : this.#prng.pick([undefined, ...known])
       for (const name of ['hard', 'soft']) if (name !== late) await this.#openReader(life, name)
       const actions = last ? 20 : this.#prng.int(ACTIONS_MAX)
       for (let n = 0; n < actions && !this.#incarnation.dead; n++) {
@@ -176,7 +178,8 @@ class Simulation {
 
   /** On a full disk a checkpoint may be missing, which costs repeats. */
   get #repeatsMore(): boolean {
-    return this.#plan.faults.noSpace > 0 || this.#plan.capacityBytes < Number.POSITIVE_INFINITY
+    const { faults, capacityBytes } = this.#plan
+    return faults.noSpace + faults.syncFails > 0 || capacityBytes < Number.POSITIVE_INFINITY
   }
 
   #act(life: Life): void {
@@ -271,7 +274,10 @@ class Simulation {
     const saved = life.log.checkpoint().then(
       () => {
         note.saved = Math.max(note.saved, set)
-        for (const [name, offset] of cursors) readers[name].checkpointed = offset
+        for (const [name, offset] of cursors) {
+          readers[name].checkpointed = offset
+          readers[name].saved = true
+        }
       },
       () => {}
     )
