@@ -80,8 +80,7 @@ export class CursorTable {
   }
 
   /** What the checkpoint says of them; a cursor that records were dropped under has moved on. */
-  save(epochAt: (offset: number) => string): Record<string, Cursor> {
-    const { firstKept } = this.#control
+  save(firstKept: number, epochAt: (offset: number) => string): Record<string, Cursor> {
     const cursors: Record<string, Cursor> = {}
     for (const [name, cursor] of this.#waiting) {
       const kept = cursor.offset >= firstKept

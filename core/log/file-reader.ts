@@ -288,6 +288,8 @@ export class FileReader implements LogReader {
   }
 
   async #waitPast(end: number, signal: AbortSignal | undefined): Promise<void> {
+    // Both may have come while the read was on its way here.
+    if (this.#closed || signal?.aborted) return
     const stopped = new Promise<void>(resolve => {
       this.#stopWaiting = resolve
     })

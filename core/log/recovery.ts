@@ -241,8 +241,8 @@ class Recovery {
     await file.sync()
     if (!this.#newEpoch) return { file, header, position: scan.position }
     await file.close()
-    if (scan.position === FRAMES_POSITION) {
-      // It holds no record: its name may be the next segment's.
+    if (this.#given === header.firstOffset) {
+      // It holds no record, and its name is the next segment's.
       await this.#disk.unlink(name)
     } else {
       sealed.push({ ...seal(last), bytes: scan.position })
@@ -294,9 +294,10 @@ class Recovery {
       at = path.dirname(at)
       try {
         await this.#disk.syncDirectory(at)
-      } catch {
+      } catch (error) {
         // Not ours to open: then not ours to have made.
-        return
+        if (systemCode(error) === 'EACCES' || systemCode(error) === 'EPERM') return
+        throw error
       }
     }
   }

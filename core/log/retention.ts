@@ -165,8 +165,12 @@ export class Retention {
   async #save(clean: boolean): Promise<void> {
     // Taken once, all at the same moment: what is unlinked below must be behind what is saved here.
     const trimmable = this.#trimmable()
-    const firstKept = this.#segments.firstAfter(trimmable) ?? this.#writer.firstOffset
-    const cursors = this.#cursors.save(offset => this.cursorEpoch(offset))
+    const firstKept =
+      trimmable === 0
+        ? this.#control.firstKept
+        : (this.#segments.firstAfter(trimmable) ?? this.#writer.firstOffset)
+    // Soft cursors are moved on with what goes: a power loss may keep any part of it.
+    const cursors = this.#cursors.save(firstKept, offset => this.cursorEpoch(offset, firstKept))
     const notes = Object.fromEntries(this.#options.notes)
     const end = { epoch: this.#writer.epoch, offset: this.#control.durableEnd }
     const { sync } = this.#options
@@ -202,11 +206,11 @@ export class Retention {
    * The epoch that a cursor is saved under: its last record's, which stays, not the next one's: the
    * segment for that may be empty, and be replaced by one of another epoch.
    */
-  cursorEpoch(offset: number): string {
-    return this.epochAt(offset > this.#control.firstKept ? offset - 1 : offset)
+  cursorEpoch(offset: number, firstKept = this.#control.firstKept): string {
+    return this.#epochAt(offset > firstKept ? offset - 1 : offset)
   }
 
-  epochAt(offset: number): string {
+  #epochAt(offset: number): string {
     if (offset >= this.#writer.firstOffset) return this.#writer.epoch
     return this.#segments.epochAt(offset) ?? this.#writer.epoch
   }
