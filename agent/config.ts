@@ -26,10 +26,6 @@ export const agentSectionSchema = z
     data: text()
       .default('fieldline-data')
       .describe('Directory of the logs, checkpoints and snapshots; one agent a directory'),
-    threads: z
-      .enum(['auto', 'off'])
-      .default('auto')
-      .describe('Uplink and detector in threads of their own where there is more than one core'),
     stop_timeout: duration({ max: 600_000 })
       .prefault('10s')
       .describe('Longest wait at a graceful stop for what is under way')
@@ -37,7 +33,6 @@ export const agentSectionSchema = z
   .transform(agent => ({
     id: agent.id,
     data: agent.data,
-    threads: agent.threads,
     stopTimeoutMs: agent.stop_timeout
   }))
 
@@ -70,7 +65,7 @@ export const mqttSchema = z
     topic_bytes_max: count(1, 65_535)
       .default(1024)
       .describe('Longest topic in bytes; a longer one ends its connection'),
-    topic_levels_max: count(1, 1000)
+    topic_levels_max: count(1, 100)
       .default(32)
       .describe('Most levels of a topic; more end the connection'),
     inflight_bytes_max: bytes({ min: 64 * KIB, max: 1024 * MIB })

@@ -1,5 +1,6 @@
 import type { Metrics } from '../core/runtime/metrics.ts'
 import type { Agent } from './agent.ts'
+import type { AgentStatus } from './status.ts'
 
 /** Seconds; a PUBACK waits for one sync, an SD card's may take half a second. */
 const PUBACK_BUCKETS = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5]
@@ -7,7 +8,6 @@ const PUBACK_BUCKETS = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5,
 /** The agent's metrics. Labels come from closed lists: never a device, a topic or a client. */
 export function registerAgentMetrics(metrics: Metrics, agent: Agent): void {
   const status = () => agent.status
-  const lane = (name: string) => status().lanes[name]
   const log = () => agent.telemetryLog.status.counters
 
   agent.intake.onStored = metrics.histogram(
@@ -43,33 +43,45 @@ export function registerAgentMetrics(metrics: Metrics, agent: Agent): void {
   )
   metrics.gauge('fieldline_mqtt_clients', 'Connected clients.', () => status().mqtt?.clients ?? 0)
   metrics.gauge('fieldline_ready', '1 while readings are accepted.', () => (agent.ready ? 1 : 0))
-  for (const name of ['telemetry', 'alerts']) {
-    const prefix = `fieldline_lane_${name}`
-    metrics.gauge(
-      `${prefix}_backlog_records`,
-      'Records not yet in Kafka.',
-      () => lane(name).backlogRecords
-    )
-    metrics.gauge(
-      `${prefix}_backlog_age_seconds`,
-      'Age of the oldest of them.',
-      () => lane(name).backlogAgeMs / 1000
-    )
-    metrics.gauge(`${prefix}_log_bytes`, 'Disk used by the log.', () => lane(name).log.bytes)
-    metrics.gauge(`${prefix}_log_bytes_max`, 'Its limit.', () => lane(name).log.bytesMax)
-    metrics.gauge(
-      `${prefix}_produced_total`,
-      'Records stored in Kafka.',
-      () => lane(name).counters.produced
-    )
-  }
-  metrics.gauge('fieldline_log_syncs_total', 'Syncs of the telemetry log.', () => log().syncs)
-  metrics.gauge(
+  const lanes = (read: (lane: AgentStatus['lanes'][string]) => number) => () =>
+    Object.fromEntries(Object.entries(status().lanes).map(([name, lane]) => [name, read(lane)]))
+  metrics.gauges(
+    'fieldline_backlog_records',
+    'Records that are not in Kafka yet, by lane.',
+    'lane',
+    lanes(lane => lane.backlogRecords)
+  )
+  metrics.gauges(
+    'fieldline_backlog_age_seconds',
+    'Age of the oldest of them, by lane.',
+    'lane',
+    lanes(lane => lane.backlogAgeMs / 1000)
+  )
+  metrics.gauges(
+    'fieldline_log_bytes',
+    'Disk used, by lane.',
+    'lane',
+    lanes(lane => lane.log.bytes)
+  )
+  metrics.gauges(
+    'fieldline_log_bytes_max',
+    'Limit of it, by lane.',
+    'lane',
+    lanes(lane => lane.log.bytesMax)
+  )
+  metrics.counters(
+    'fieldline_produced_total',
+    'Records stored in Kafka, by lane.',
+    'lane',
+    lanes(lane => lane.counters.produced)
+  )
+  metrics.counter('fieldline_log_syncs_total', 'Syncs of the telemetry log.', () => log().syncs)
+  metrics.counter(
     'fieldline_log_written_bytes_total',
     'Bytes that the telemetry log handed to the disk.',
     () => log().writtenBytes
   )
-  metrics.gauge(
+  metrics.counter(
     'fieldline_log_payload_bytes_total',
     'Payload among them.',
     () => log().payloadBytes

@@ -17,6 +17,8 @@ export interface LaneStatus {
   backlogRecords: number
   /** How long the oldest undelivered reading has waited; 0 when there is none. */
   backlogAgeMs: number
+  /** How long Kafka has not answered the batch that is under way; 0 when none is. */
+  sendingMs: number
   /** Until the backlog is gone at the present rate; absent when it does not shrink. */
   etaMs?: number
   lastError?: { code: string; message: string; topic?: string; sinceAt: number }
@@ -53,6 +55,8 @@ interface StatusFacts {
 
 /** A log fuller than this, while Kafka is away, is about to drop. */
 const FULL_SHARE = 0.95
+/** A batch that takes longer is taken for an outage; the client says so only seconds later. */
+const UNANSWERED_MS = 1_000
 
 export function statusOf(agent: Agent, facts: StatusFacts): AgentStatus {
   const lanes: AgentStatus['lanes'] = {}
@@ -94,6 +98,7 @@ function laneStatus(lane: Lane, backlogRecords: number, now: number): LaneStatus
   return {
     state: state.kind,
     backlogRecords,
+    sendingMs: Math.round(lane.sendingMs),
     backlogAgeMs: oldestAt === undefined ? 0 : Math.max(0, now - oldestAt),
     ...(backlogRecords > 0 && !troubled && rate > 0
       ? { etaMs: Math.round((backlogRecords / rate) * 1000) }
@@ -117,8 +122,10 @@ function modeOf(lanes: AgentStatus['lanes'], replayedAfterMs: number): Mode {
   const { telemetry } = lanes
   if (all.some(lane => lane.state === 'parked')) return 'parked'
   const away = all.some(
-    ({ state, backlogRecords }) =>
-      state === 'waiting' || (state === 'connecting' && backlogRecords > 0)
+    ({ state, backlogRecords, sendingMs }) =>
+      state === 'waiting' ||
+      (state === 'connecting' && backlogRecords > 0) ||
+      sendingMs > UNANSWERED_MS
   )
   if (away && telemetry.log.bytes > telemetry.log.bytesMax * FULL_SHARE) return 'full'
   if (away) return 'buffering'

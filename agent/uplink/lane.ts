@@ -57,6 +57,7 @@ export class Lane {
   #running: Promise<void> | undefined
   #state: LaneState = { kind: 'connecting' }
   #oldestAt: number | undefined
+  #sendingSince: number | undefined
   /** Delivered records a second, exponentially averaged over about 5 s. */
   #rate = 0
   #ratedAt: number
@@ -77,6 +78,12 @@ export class Lane {
   /** Receive time of the oldest record under way, epoch ms; undefined when all is delivered. */
   get oldestAt(): number | undefined {
     return this.#oldestAt
+  }
+
+  /** How long Kafka has had the batch that is under way, ms; 0 when none is. */
+  get sendingMs(): number {
+    const since = this.#sendingSince
+    return since === undefined ? 0 : this.#options.clock.monotonic() - since
   }
 
   /** Records delivered a second, lately. */
@@ -124,21 +131,29 @@ export class Lane {
 
   async #run(): Promise<void> {
     const { reader, delivery } = this.#options
+    const local = reader.position
+    // Read ahead, so that the age of what waits is known though Kafka is away.
+    const ahead = new AbortController()
+    let next = this.#readBatch(false, ahead.signal)
+    void next.then(batch => {
+      this.#oldestAt = batch?.oldestAt
+    }, ignore)
     const committed = await delivery.start(this.#hardStop.signal)
-    if (committed && committed.offset > reader.position.offset) {
-      const local = reader.position
+    if (committed && committed.offset > local.offset) {
+      ahead.abort()
+      await next
       // Kafka knows better, if it speaks of this log.
       if (!(await reader.seek(committed))) await reader.seek(local)
       reader.commit(reader.position)
+      next = this.#readBatch(false)
     }
-    let next = this.#readBatch(false)
     for (;;) {
       const rendered = await next
       if (!rendered) return
       const isShort = rendered.batch.records.length < this.#options.batchRecordsMax / 4
       next = this.#readBatch(isShort)
       // A failure while the other is awaited must not count as unhandled.
-      next.catch(() => {})
+      next.catch(ignore)
       this.#oldestAt = rendered.oldestAt
       if (!(await this.#deliver(rendered))) return
       this.#oldestAt = undefined
@@ -158,7 +173,9 @@ export class Lane {
   async #deliver({ batch, records }: RenderedBatch): Promise<boolean> {
     const { delivery, clock } = this.#options
     const from = clock.monotonic()
+    this.#sendingSince = from
     const done = await delivery.deliver(records, batch.end, this.#hardStop.signal)
+    this.#sendingSince = undefined
     if (!done) return false
     this.counters.batches++
     this.counters.produceMs = clock.monotonic() - from
@@ -167,7 +184,7 @@ export class Lane {
     return true
   }
 
-  async #readBatch(linger: boolean): Promise<RenderedBatch | undefined> {
+  async #readBatch(linger: boolean, signal?: AbortSignal): Promise<RenderedBatch | undefined> {
     const { reader, batchBytesMax, batchRecordsMax, lingerMs, render, clock } = this.#options
     if (linger && lingerMs > 0) await new Promise(resolve => setTimeout(resolve, lingerMs))
     if (this.#hardStop.signal.aborted) return undefined
@@ -175,7 +192,7 @@ export class Lane {
       bytesMax: batchBytesMax,
       recordsMax: batchRecordsMax,
       // While stopping, what is there is still read; an empty log ends the lane.
-      signal: this.#stopping.signal
+      signal: signal ? AbortSignal.any([signal, this.#stopping.signal]) : this.#stopping.signal
     })
     if (!batch) return undefined
     const now = clock.now()
@@ -196,3 +213,5 @@ function receivedAtOf(record: OutgoingRecord | undefined): number | undefined {
   const received = record?.headers[HEADERS.received]
   return received === undefined ? record?.timestampMs : Number(received)
 }
+
+function ignore(): void {}

@@ -13,6 +13,7 @@ import { nodeDisk } from './node-disk.ts'
 import { Quarantine } from './quarantine.ts'
 import type { Cursor, LogReader } from './reader.ts'
 import { type Recovered, recover } from './recovery.ts'
+import { Reserve } from './reserve.ts'
 import { type Overflow, Retention } from './retention.ts'
 import { segmentName } from './segment.ts'
 import { SegmentList } from './segment-list.ts'
@@ -123,10 +124,12 @@ export class DurableLog {
     } = options
     try {
       const quarantineBytesMax = Math.min(16 << 20, Math.floor(options.bytesMax / 8))
+      const reserve = new Reserve(disk, directory)
       const recovered = await recover({
         disk,
         directory,
         quarantine: new Quarantine(disk, directory, quarantineBytesMax),
+        reserve,
         clock,
         random,
         sync: options.sync,
@@ -137,6 +140,7 @@ export class DurableLog {
       }
       const log = new DurableLog({ ...options, disk, clock, random }, recovered)
       await log.checkpoint()
+      await reserve.keep()
       log.#startTimers()
       return log
     } catch (error) {
@@ -186,6 +190,7 @@ export class DurableLog {
       writer: this.#writer,
       segments: this.#segments,
       cursors: this.#cursors,
+      reserve: new Reserve(disk, directory),
       notes: this.#notes,
       bytesMax: options.bytesMax,
       overflow: options.overflow,

@@ -11,6 +11,7 @@ import {
 } from './checkpoint.ts'
 import type { Disk, DiskFile } from './disk.ts'
 import { isNoSpace, type Quarantine } from './quarantine.ts'
+import type { Reserve } from './reserve.ts'
 import {
   FRAMES_POSITION,
   type HeaderCheck,
@@ -44,6 +45,7 @@ export interface RecoveryOptions {
   disk: Disk
   directory: string
   quarantine: Quarantine
+  reserve: Reserve
   clock: Clock
   random: (bytes: number) => Buffer
   /** What an acknowledgement meant before, where no checkpoint tells. */
@@ -121,12 +123,15 @@ class Recovery {
 
     if (checkpoint) generations.push(generation(checkpoint.end.epoch))
     const next = 1 + Math.max(0, ...generations)
-    const created = await createSegment(this.#disk, this.#directory, {
+    const header = {
       salt: this.#options.random(4).readUInt32BE(),
       firstOffset: this.#given,
       epoch: `${next}-${this.#options.random(8).toString('hex')}`,
       createdAt: this.#options.clock.now()
-    })
+    }
+    const created = await this.#options.reserve.spend(() =>
+      createSegment(this.#disk, this.#directory, header)
+    )
     // Where a crash brings it back, one more epoch begins: no harm.
     if (this.#marked) await unlinkIfPresent(this.#disk, this.#path(NEW_EPOCH_NAME))
     return this.#result(sealed, created, checkpoint)

@@ -6,6 +6,7 @@ import type { ControlBlock } from './control-block.ts'
 import type { CursorTable } from './cursor-table.ts'
 import type { Disk } from './disk.ts'
 import { isNoSpace } from './quarantine.ts'
+import type { Reserve } from './reserve.ts'
 import { FRAMES_POSITION } from './segment.ts'
 import type { SegmentList } from './segment-list.ts'
 import type { SegmentWriter } from './writer.ts'
@@ -22,6 +23,7 @@ export interface RetentionOptions {
   writer: SegmentWriter
   segments: SegmentList
   cursors: CursorTable
+  reserve: Reserve
   notes: Map<string, string>
   bytesMax: number
   overflow: Overflow
@@ -186,9 +188,11 @@ export class Retention {
 
   /** @returns Whether there was room for it. */
   async #write(checkpoint: Checkpoint, text: string): Promise<boolean> {
-    const { disk, directory } = this.#options
+    const { disk, directory, reserve } = this.#options
     try {
-      this.#writer.counters.writtenBytes += await saveCheckpoint(disk, directory, checkpoint)
+      this.#writer.counters.writtenBytes += await reserve.spend(() =>
+        saveCheckpoint(disk, directory, checkpoint)
+      )
       this.#savedText = text
       return true
     } catch (error) {

@@ -80,7 +80,7 @@ export class HttpServer {
   #admits(authorization: string | undefined): boolean {
     const { token } = this.#options
     if (token === undefined) return true
-    const given = Buffer.from(authorization?.replace(/^Bearer /, '') ?? '')
+    const given = Buffer.from(/^Bearer (.+)$/.exec(authorization ?? '')?.[1] ?? '')
     const expected = Buffer.from(token)
     return given.length === expected.length && timingSafeEqual(given, expected)
   }

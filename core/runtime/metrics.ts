@@ -8,7 +8,7 @@ export class Metrics {
     collectDefaultMetrics({ register: this.#registry })
   }
 
-  /** A value that is looked up when scraped. `read` gives one value, or one a label value. */
+  /** A value that is looked up when scraped. */
   gauge(name: string, help: string, read: () => number): void {
     const gauge: Gauge = new Gauge({
       name,
@@ -18,7 +18,34 @@ export class Metrics {
     })
   }
 
-  /** A count kept elsewhere, looked up when scraped; `read` gives its value by label value. */
+  /** The same with a label; `read` gives each label value its own. */
+  gauges(name: string, help: string, label: string, read: () => Record<string, number>): void {
+    const gauge: Gauge = new Gauge({
+      name,
+      help,
+      labelNames: [label],
+      registers: [this.#registry],
+      collect: () => {
+        gauge.reset()
+        for (const [value, number] of Object.entries(read())) gauge.set({ [label]: value }, number)
+      }
+    })
+  }
+
+  /** A count kept elsewhere, looked up when scraped. */
+  counter(name: string, help: string, read: () => number): void {
+    const counter: Counter = new Counter({
+      name,
+      help,
+      registers: [this.#registry],
+      collect: () => {
+        counter.reset()
+        counter.inc(read())
+      }
+    })
+  }
+
+  /** The same with a label; `read` gives each label value its own. */
   counters(name: string, help: string, label: string, read: () => Record<string, number>): void {
     const counter: Counter = new Counter({
       name,

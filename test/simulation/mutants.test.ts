@@ -107,6 +107,24 @@ const MUTANTS: Mutant[] = [
     to: 'const limit = Number.MAX_SAFE_INTEGER'
   },
   {
+    name: 'believes what a failed sync left behind the next segment',
+    file: 'file-reader.ts',
+    from: 'const limit = Math.min(end, segment.next ?? end)',
+    to: 'const limit = end'
+  },
+  {
+    name: 'forgets over a crash in recovery that a new epoch is due',
+    file: 'recovery.ts',
+    from: 'this.#newEpoch ||= this.#marked',
+    to: ''
+  },
+  {
+    name: 'does not sync the directory after the checkpoint is renamed',
+    file: 'checkpoint.ts',
+    from: '  await disk.syncDirectory(directory)\n',
+    to: ''
+  },
+  {
     name: 'lets a segment go that a reader still needs',
     file: 'cursor-table.ts',
     from: 'held = Math.min(held, from)',

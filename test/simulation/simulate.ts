@@ -422,7 +422,7 @@ function plan(prng: Prng): Plan {
   const bytesMax = segmentBytes * prng.pick([3, 4, 8]) + 8192
   const trouble = prng.int(10)
   const faults = {
-    syncFails: trouble === 0 || trouble === 9 ? 0.03 : 0,
+    syncFails: trouble === 0 ? 0.06 : trouble === 9 ? 0.03 : 0,
     writeFails: trouble === 1 || trouble === 9 ? 0.02 : 0,
     noSpace: trouble === 2 || trouble === 9 ? 0.05 : 0
   }
@@ -432,7 +432,7 @@ function plan(prng: Prng): Plan {
     overflow: prng.pick(['drop_oldest', 'drop_oldest', 'drop_newest', 'block'] as const),
     sync: prng.pick(['group', 'group', 'group', 'group', 'interval', 'never'] as const),
     faults: trouble < 3 || trouble === 9 ? faults : NO_FAULTS,
-    capacityBytes: trouble === 3 ? Math.floor(bytesMax * 0.7) : Number.POSITIVE_INFINITY,
+    capacityBytes: trouble === 3 ? Math.floor(bytesMax * 0.7) + 20_000 : Number.POSITIVE_INFINITY,
     rots: trouble === 4 ? 0.4 : 0,
     softLagMax: prng.pick([0, 5, 50, 100_000]),
     recordBytesMax: Math.floor(segmentBytes * 1.2)

@@ -15,7 +15,7 @@ function states(rule: Partial<DecisionRule>, scores: number[]): string {
   return scores.map((score, at) => decider.decide(0, { at, score }).state[0]).join('')
 }
 
-test('it raises at the threshold, and clears after enough readings in a row below the lower one', () => {
+test('a decision raises at the threshold, and clears after enough readings in a row below the lower one', () => {
   expect(states({}, [0.7, 0.8, 0.6, 0.4, 0.4, 0.6, 0.4, 0.4, 0.4])).toBe('qrooooooc')
 })
 
