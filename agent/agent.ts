@@ -2,6 +2,7 @@ import { createHash } from 'node:crypto'
 import path from 'node:path'
 import type { RouteConfig } from '../core/contract/route-config.ts'
 import { DurableLog } from '../core/log/log.ts'
+import { nodeDisk } from '../core/log/node-disk.ts'
 import type { LogReader } from '../core/log/reader.ts'
 import { type Clock, systemClock } from '../core/runtime/clock.ts'
 import { pause } from '../core/runtime/deadline.ts'
@@ -33,6 +34,7 @@ import { AtLeastOnceDelivery } from './uplink/kafka-at-least-once.ts'
 import { ExactlyOnceDelivery } from './uplink/kafka-exactly-once.ts'
 import { createTopics } from './uplink/kafka-topics.ts'
 import { Lane } from './uplink/lane.ts'
+import { ProgressFile } from './uplink/progress-file.ts'
 
 export interface AgentConfig {
   agent: AgentSectionConfig
@@ -282,7 +284,13 @@ export class Agent {
       // Agents of one fleet must not come back in step: the seed is the agent's own.
       seed: createHash('sha256').update(`${agentId}/${lane}`).digest().readUInt32BE()
     }
-    if (config.uplink.delivery === 'at_least_once') return new AtLeastOnceDelivery(options)
+    if (config.uplink.delivery === 'at_least_once') {
+      const file = path.join(config.agent.data, 'progress', lane)
+      return new AtLeastOnceDelivery({
+        ...options,
+        progress: new ProgressFile(nodeDisk, file, logger)
+      })
+    }
     return new ExactlyOnceDelivery({
       ...options,
       session: { ...options.session, transactionMsMax: TRANSACTION_MS_MAX },

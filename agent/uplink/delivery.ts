@@ -6,8 +6,8 @@ export interface Delivery {
   /**
    * Called once before the first batch; waits for Kafka as long as that takes.
    *
-   * @returns What Kafka knows of this lane's progress, or undefined when it keeps none. Undefined
-   *   too once the signal aborted.
+   * @returns How far this lane has come, as Kafka or a file of the mode's own tells; undefined when
+   *   neither does, or the signal aborted. It counts if it is later than the log's checkpoint.
    */
   start(signal: AbortSignal): Promise<Cursor | undefined>
   /**

@@ -142,7 +142,7 @@ export class Lane {
     if (committed && committed.offset > local.offset) {
       ahead.abort()
       await next
-      // Kafka knows better, if it speaks of this log.
+      // It is later than the checkpoint: it counts if it speaks of this log.
       if (!(await reader.seek(committed))) await reader.seek(local)
       reader.commit(reader.position)
       next = this.#readBatch(false)

@@ -50,6 +50,11 @@ export class FileReader implements LogReader {
   #offset: number
   #epoch: string
   #segment: OpenSegment | undefined
+  /**
+   * The last gap passed. No batch ends behind a gap at the log's end, so a commit before it counts
+   * for it too; or a full log that blocks would wait for ever for a reader with nothing to read.
+   */
+  #gap = { first: -1, end: -1 }
   #closed = false
   #stopWaiting: () => void = () => {}
   #reading = false
@@ -100,7 +105,8 @@ export class FileReader implements LogReader {
   }
 
   commit(cursor: Cursor): void {
-    this.#control.setCursor(this.#slot, cursor.offset)
+    const { first, end } = this.#gap
+    this.#control.setCursor(this.#slot, cursor.offset === first ? end : cursor.offset)
   }
 
   async seek(cursor: Cursor): Promise<boolean> {
@@ -108,6 +114,7 @@ export class FileReader implements LogReader {
     this.#reading = true
     try {
       await this.#leaveSegment()
+      this.#gap = { first: -1, end: -1 }
       const believed = await this.#believes(cursor)
       this.#offset = believed ? cursor.offset : this.#control.firstKept
       this.#epoch = believed ? cursor.epoch : ((await this.#epochAt(this.#offset)) ?? cursor.epoch)
@@ -138,11 +145,18 @@ export class FileReader implements LogReader {
     return segment?.header.epoch
   }
 
+  #tellGap(gap: ReaderGap): void {
+    const first = gap.first === this.#gap.end ? this.#gap.first : gap.first
+    this.#gap = { first, end: gap.end }
+    if (this.#control.cursor(this.#slot) === first) this.#control.setCursor(this.#slot, gap.end)
+    this.#onGap(gap)
+  }
+
   /** What the overflow policy took is gone: go on at the first record kept. */
   async #skipDropped(): Promise<void> {
     const kept = this.#control.firstKept
     if (this.#offset >= kept) return
-    this.#onGap({ reason: 'dropped', first: this.#offset, end: kept })
+    this.#tellGap({ reason: 'dropped', first: this.#offset, end: kept })
     this.#offset = kept
     await this.#leaveSegment()
   }
@@ -181,7 +195,7 @@ export class FileReader implements LogReader {
       if (check.offset > this.#offset) {
         // A gap before the first record of a batch is told before the batch; within one it ends it.
         if (records.length > 0) break
-        this.#onGap({
+        this.#tellGap({
           reason: 'damaged',
           first: this.#offset,
           end: check.offset,
@@ -220,7 +234,7 @@ export class FileReader implements LogReader {
       segment.position = found
       return
     }
-    this.#onGap({
+    this.#tellGap({
       reason: 'damaged',
       first: this.#offset,
       end: limit,
@@ -245,7 +259,7 @@ export class FileReader implements LogReader {
     // Gone, or without a header: nothing of it can be read.
     const end = Math.min(next ?? this.#control.durableEnd, this.#control.durableEnd)
     if (this.#offset >= this.#control.firstKept && this.#offset < end) {
-      this.#onGap({
+      this.#tellGap({
         reason: 'damaged',
         first: this.#offset,
         end,

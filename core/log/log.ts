@@ -9,6 +9,7 @@ import { CursorTable } from './cursor-table.ts'
 import type { Disk } from './disk.ts'
 import { FileReader, type ReaderGap } from './file-reader.ts'
 import { frameBytes, PAYLOAD_BYTES_MAX } from './frame.ts'
+import { LOG_BYTES_MIN, type LogOptions, type LogStatus, type SyncMode } from './log-options.ts'
 import { nodeDisk } from './node-disk.ts'
 import { Quarantine } from './quarantine.ts'
 import type { Cursor, LogReader } from './reader.ts'
@@ -17,64 +18,14 @@ import { Reserve } from './reserve.ts'
 import { type Overflow, Retention } from './retention.ts'
 import { segmentName } from './segment.ts'
 import { SegmentList } from './segment-list.ts'
-import { SegmentWriter, type WriterCounters } from './writer.ts'
+import { SegmentWriter } from './writer.ts'
 
-export type { Overflow }
-export { segmentName }
-export type SyncMode = 'group' | 'interval' | 'never'
+export { LOG_BYTES_MIN, type LogOptions, type LogStatus, type Overflow, type SyncMode, segmentName }
 
-export interface LogOptions {
-  directory: string
-  logger: Logger
-  /** Segments together; 4 MiB at least. Exceeded by at most one segment. */
-  bytesMax: number
-  overflow: Overflow
-  /**
-   * `group`: acknowledged means synced. `interval`: up to `syncIntervalMs` of acknowledged records
-   * may be lost with power. `never`: whatever the kernel had not written.
-   */
-  sync: SyncMode
-  /** Bounded extra wait for company before a sync: fewer syncs at low rates. */
-  syncWindowMs?: number
-  /** 0: only when `maintain` is called. */
-  syncIntervalMs?: number
-  /** Records older than this are dropped, a segment at a time. */
-  ageMsMax?: number | null
-  /** 0: only when `checkpoint` or `maintain` is called. */
-  checkpointIntervalMs?: number
-  /** A 16th of `bytesMax`, from 256 KiB to 64 MiB, if not given. */
-  segmentBytes?: number
-  forceNewEpoch?: boolean
-  /** The log can take nothing more: the disk refused a write or a sync for good. */
-  onFailure?: (error: OperationalError) => void
-  disk?: Disk
-  clock?: Clock
-  /** Salts and epochs: must be unpredictable to whoever makes the payloads. */
-  random?: (bytes: number) => Buffer
-  sleep?: (ms: number) => Promise<void>
-}
-
-export const LOG_BYTES_MIN = 4 << 20
 const SEGMENT_BYTES_MIN = 256 << 10
 const SEGMENT_BYTES_MAX = 64 << 20
 const GROUP_BYTES_MAX = 4 << 20
 const GROUP_RECORDS_MAX = 4096
-
-export interface LogStatus {
-  epoch: string
-  end: number
-  firstKept: number
-  bytes: number
-  bytesMax: number
-  segments: number
-  state: 'open' | 'failed' | 'closed'
-  counters: Readonly<WriterCounters> & {
-    droppedFull: number
-    droppedAge: number
-    damaged: number
-    lagged: number
-  }
-}
 
 /**
  * The durable log: one writer, many readers, segment files in one directory.

@@ -89,12 +89,6 @@ const MUTANTS: Mutant[] = [
     to: "!== 'group' && false"
   },
   {
-    name: 'leaves half a write standing',
-    file: 'writer.ts',
-    from: '      await this.#cut(position)\n      if (this.#syncCuts)',
-    to: '      if (this.#syncCuts)'
-  },
-  {
     name: 'leaves a half-made segment standing',
     file: 'active-segment.ts',
     from: '      await disk.unlink(name)\n',
@@ -111,12 +105,6 @@ const MUTANTS: Mutant[] = [
     file: 'file-reader.ts',
     from: 'const limit = Math.min(end, segment.next ?? end)',
     to: 'const limit = end'
-  },
-  {
-    name: 'forgets over a crash in recovery that a new epoch is due',
-    file: 'recovery.ts',
-    from: 'this.#newEpoch ||= this.#marked',
-    to: ''
   },
   {
     name: 'does not sync the directory after the checkpoint is renamed',

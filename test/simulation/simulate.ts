@@ -78,7 +78,7 @@ class Simulation {
       this.#disk.faults = this.#plan.faults
       this.#disk.capacityBytes = this.#plan.capacityBytes
       const crashAt = this.#prng.chance(0.8)
-        ? 1 + this.#prng.int(this.#prng.pick([40, 400, 1500]))
+        ? 1 + this.#prng.int(this.#prng.pick([50, this.#plan.rots > 0 ? 50 : 400, 1500]))
         : Infinity
       await this.#live(crashAt, false)
       if (this.violations.length > 0) return
@@ -127,7 +127,9 @@ class Simulation {
       .at(-1)
     const frames = (last ? sizes.get(last)! : 0) - FRAMES_POSITION
     if (!last || frames <= 0) return
-    this.#disk.rot(`${DIRECTORY}/${last}`, FRAMES_POSITION + this.#prng.int(frames))
+    // Mostly the newest record: what no checkpoint knows of yet.
+    const back = this.#prng.int(this.#prng.chance(0.7) ? Math.min(frames, 20) : frames)
+    this.#disk.rot(`${DIRECTORY}/${last}`, FRAMES_POSITION + frames - 1 - back)
     this.#model.everythingIsRisky()
     this.#kept = false
   }
@@ -422,9 +424,9 @@ function plan(prng: Prng): Plan {
   const bytesMax = segmentBytes * prng.pick([3, 4, 8]) + 8192
   const trouble = prng.int(10)
   const faults = {
-    syncFails: trouble === 0 ? 0.06 : trouble === 9 ? 0.03 : 0,
+    syncFails: trouble === 0 ? 0.06 : trouble === 9 ? 0.1 : 0,
     writeFails: trouble === 1 || trouble === 9 ? 0.02 : 0,
-    noSpace: trouble === 2 || trouble === 9 ? 0.05 : 0
+    noSpace: trouble === 2 ? 0.05 : trouble === 9 ? 0.15 : 0
   }
   return {
     bytesMax,
@@ -433,7 +435,7 @@ function plan(prng: Prng): Plan {
     sync: prng.pick(['group', 'group', 'group', 'group', 'interval', 'never'] as const),
     faults: trouble < 3 || trouble === 9 ? faults : NO_FAULTS,
     capacityBytes: trouble === 3 ? Math.floor(bytesMax * 0.7) + 20_000 : Number.POSITIVE_INFINITY,
-    rots: trouble === 4 ? 0.4 : 0,
+    rots: trouble === 4 || trouble === 5 ? 0.6 : 0,
     softLagMax: prng.pick([0, 5, 50, 100_000]),
     recordBytesMax: Math.floor(segmentBytes * 1.2)
   }

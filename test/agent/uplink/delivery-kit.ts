@@ -1,11 +1,15 @@
+import path from 'node:path'
 import { onTestFinished } from 'vitest'
 import type { Delivery, LaneState } from '../../../agent/uplink/delivery.ts'
 import { AtLeastOnceDelivery } from '../../../agent/uplink/kafka-at-least-once.ts'
 import { ExactlyOnceDelivery } from '../../../agent/uplink/kafka-exactly-once.ts'
+import { ProgressFile } from '../../../agent/uplink/progress-file.ts'
+import { nodeDisk } from '../../../core/log/node-disk.ts'
 import type { Cursor } from '../../../core/log/reader.ts'
 import type { Kafka } from '../../../core/runtime/kafka.ts'
 import { silentLogger } from '../../../core/runtime/log.ts'
 import type { TopicRecord } from '../../kit/kafka.ts'
+import { temporaryDirectory } from '../../kit/temp-directory.ts'
 
 export const MODES = ['at_least_once', 'exactly_once'] as const
 export type Mode = (typeof MODES)[number]
@@ -48,10 +52,14 @@ export function deliveryOf(
   const { transactionMsMax: _, ...session } = common.session
   const delivery =
     mode === 'at_least_once'
-      ? new AtLeastOnceDelivery({ ...common, session })
+      ? new AtLeastOnceDelivery({ ...common, session, progress: newProgress() })
       : new ExactlyOnceDelivery({ ...common, transactionalId: options.transactionalId ?? '' })
   onTestFinished(() => delivery.close())
   return { delivery, states, deadLetters }
+}
+
+function newProgress(): ProgressFile {
+  return new ProgressFile(nodeDisk, path.join(temporaryDirectory(), 'progress'), silentLogger)
 }
 
 /** The `fl-id`s of each key, in Kafka's order. */

@@ -200,6 +200,13 @@ const WAYS: Way[] = [
     newEpoch: true
   },
   {
+    how: 'the mark of a recovery that died',
+    damage: directory => fs.writeFileSync(path.join(directory, 'new-epoch'), ''),
+    kept: ALL,
+    told: [],
+    newEpoch: true
+  },
+  {
     how: 'a half-made checkpoint',
     damage: directory => fs.writeFileSync(path.join(directory, 'checkpoint.tmp'), 'half'),
     kept: ALL,

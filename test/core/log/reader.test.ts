@@ -1,8 +1,9 @@
+import fs from 'node:fs'
 import { Worker } from 'node:worker_threads'
 import { expect, onTestFinished, test } from 'vitest'
 import { ControlBlock } from '../../../core/log/control-block.ts'
 import { temporaryDirectory } from '../../kit/temp-directory.ts'
-import { drain, fill, openLog } from './open-log.ts'
+import { drain, fill, openLog, segmentFiles } from './open-log.ts'
 
 test('a reader goes on over many segments, whatever the size of a read', async () => {
   const { log } = await openLog(temporaryDirectory())
@@ -162,4 +163,23 @@ test('a small note outlives the records it was saved with', async () => {
   await log.close()
   const again = await openLog(directory)
   expect(again.log.note('source')).toBe('here')
+})
+
+test('a gap at the end of a log holds nothing back once the records before it are committed', async () => {
+  const directory = temporaryDirectory()
+  const before = await openLog(directory)
+  await fill(before.log, 5)
+  await before.log.close()
+  const [segment] = segmentFiles(directory)
+  fs.truncateSync(segment, fs.statSync(segment).size - 10)
+  const { log } = await openLog(directory)
+  const early = await log.reader('early')
+  const late = await log.reader('late')
+  const batch = await early.read({ bytesMax: 1 << 20 })
+  early.commit(batch!.end)
+  expect(await drain(log, early)).toEqual([])
+  expect((await drain(log, late)).length).toBe(4)
+  expect([log.backlog('early'), log.backlog('late')]).toEqual([0, 5])
+  late.commit({ epoch: log.status.epoch, offset: 4 })
+  expect(log.backlog('late')).toBe(0)
 })

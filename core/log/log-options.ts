@@ -1,0 +1,57 @@
+import type { Clock } from '../runtime/clock.ts'
+import type { OperationalError } from '../runtime/errors.ts'
+import type { Logger } from '../runtime/log.ts'
+import type { Disk } from './disk.ts'
+import type { Overflow } from './retention.ts'
+import type { WriterCounters } from './writer.ts'
+
+export type SyncMode = 'group' | 'interval' | 'never'
+
+export interface LogOptions {
+  directory: string
+  logger: Logger
+  /** Segments together; 4 MiB at least. Exceeded by at most one segment. */
+  bytesMax: number
+  overflow: Overflow
+  /**
+   * `group`: acknowledged means synced. `interval`: up to `syncIntervalMs` of acknowledged records
+   * may be lost with power. `never`: whatever the kernel had not written.
+   */
+  sync: SyncMode
+  /** Bounded extra wait for company before a sync: fewer syncs at low rates. */
+  syncWindowMs?: number
+  /** 0: only when `maintain` is called. */
+  syncIntervalMs?: number
+  /** Records older than this are dropped, a segment at a time. */
+  ageMsMax?: number | null
+  /** 0: only when `checkpoint` or `maintain` is called. */
+  checkpointIntervalMs?: number
+  /** A 16th of `bytesMax`, from 256 KiB to 64 MiB, if not given. */
+  segmentBytes?: number
+  forceNewEpoch?: boolean
+  /** The log can take nothing more: the disk refused a write or a sync for good. */
+  onFailure?: (error: OperationalError) => void
+  disk?: Disk
+  clock?: Clock
+  /** Salts and epochs: must be unpredictable to whoever makes the payloads. */
+  random?: (bytes: number) => Buffer
+  sleep?: (ms: number) => Promise<void>
+}
+
+export const LOG_BYTES_MIN = 4 << 20
+
+export interface LogStatus {
+  epoch: string
+  end: number
+  firstKept: number
+  bytes: number
+  bytesMax: number
+  segments: number
+  state: 'open' | 'failed' | 'closed'
+  counters: Readonly<WriterCounters> & {
+    droppedFull: number
+    droppedAge: number
+    damaged: number
+    lagged: number
+  }
+}
