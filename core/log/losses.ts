@@ -1,0 +1,83 @@
+import path from 'node:path'
+import { crc32 } from 'node:zlib'
+import { systemCode } from '../runtime/errors.ts'
+import { unlinkIfPresent } from './checkpoint.ts'
+import type { Disk } from './disk.ts'
+
+/** Offsets, half-open. */
+export interface OffsetRange {
+  first: number
+  end: number
+}
+
+/**
+ * Which records are known to be gone for good: written by a repair, so that a loss that a person
+ * has seen is not told as a new one for ever. The log itself never reads it.
+ *
+ * `8 hex digits of CRC-32, space, JSON, newline`: `version` 1, `ranges` [{first, end}].
+ */
+export const LOSSES_NAME = 'losses'
+export const LOSSES_ASIDE_NAME = 'losses.tmp'
+const VERSION = 1
+/** What does not fit is told as a loss again. */
+const RANGES_MAX = 10_000
+const BYTES_MAX = 1 << 20
+
+/** @returns Ascending, disjoint; empty when there is no such file or it is damaged. */
+export async function loadLosses(disk: Disk, directory: string): Promise<OffsetRange[]> {
+  try {
+    const file = await disk.open(path.join(directory, LOSSES_NAME), 'read')
+    try {
+      const bytes = Buffer.alloc(Math.min(await file.size(), BYTES_MAX))
+      const text = bytes.toString('utf8', 0, await file.read(bytes, 0))
+      const body = text.slice(9).trimEnd()
+      if (sum(body) !== text.slice(0, 8)) return []
+      const { version, ranges } = JSON.parse(body) as { version: number; ranges: OffsetRange[] }
+      return version === VERSION ? merge(ranges) : []
+    } finally {
+      await file.close()
+    }
+  } catch (error) {
+    if (systemCode(error) === 'ENOENT') return []
+    throw error
+  }
+}
+
+/** Replaces the file whole; a crash leaves the old one or the new one. */
+export async function saveLosses(
+  disk: Disk,
+  directory: string,
+  ranges: readonly OffsetRange[]
+): Promise<void> {
+  const body = JSON.stringify({ version: VERSION, ranges: merge(ranges).slice(-RANGES_MAX) })
+  const aside = path.join(directory, LOSSES_ASIDE_NAME)
+  await unlinkIfPresent(disk, aside)
+  const file = await disk.open(aside, 'create')
+  try {
+    await file.write(Buffer.from(`${sum(body)} ${body}\n`), 0)
+    await file.sync()
+  } finally {
+    await file.close()
+  }
+  await disk.rename(aside, path.join(directory, LOSSES_NAME))
+  await disk.syncDirectory(directory)
+}
+
+/** Whether all of the range is among the ranges, which are as `loadLosses` gives them. */
+export function covers(ranges: readonly OffsetRange[], { first, end }: OffsetRange): boolean {
+  return ranges.some(range => range.first <= first && end <= range.end)
+}
+
+function merge(ranges: readonly OffsetRange[]): OffsetRange[] {
+  const merged: OffsetRange[] = []
+  for (const { first, end } of [...ranges].sort((a, b) => a.first - b.first)) {
+    const last = merged.at(-1)
+    if (last && first <= last.end) last.end = Math.max(last.end, end)
+    else merged.push({ first, end })
+  }
+  return merged
+}
+
+function sum(body: string): string {
+  return crc32(body).toString(16).padStart(8, '0')
+}
