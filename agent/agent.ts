@@ -1,9 +1,10 @@
-import { createHash } from 'node:crypto'
+import { availableParallelism } from 'node:os'
 import path from 'node:path'
 import type { RouteConfig } from '../core/contract/route-config.ts'
+import type { ClockMark } from '../core/contract/stored-message.ts'
 import { DurableLog } from '../core/log/log.ts'
-import { nodeDisk } from '../core/log/node-disk.ts'
 import type { LogReader } from '../core/log/reader.ts'
+import { openClaimedReader, type ReaderGap } from '../core/log/reader-claim.ts'
 import { type Clock, systemClock } from '../core/runtime/clock.ts'
 import { pause } from '../core/runtime/deadline.ts'
 import { type DirectoryLock, lockDirectory } from '../core/runtime/directory-lock.ts'
@@ -25,16 +26,13 @@ import { type Identity, loadIdentity, readBootId } from './identity.ts'
 import { EmbeddedBroker } from './ingest/embedded-broker.ts'
 import { Intake } from './ingest/intake.ts'
 import { UpstreamClient } from './ingest/upstream-client.ts'
-import { renderAlerts } from './routing/alert-renderer.ts'
 import { Router, type RouterOptions } from './routing/router.ts'
 import { type AgentStatus, statusOf } from './status.ts'
-import type { Delivery } from './uplink/delivery.ts'
-import type { DeliveryOptions } from './uplink/delivery-faults.ts'
-import { AtLeastOnceDelivery } from './uplink/kafka-at-least-once.ts'
-import { ExactlyOnceDelivery } from './uplink/kafka-exactly-once.ts'
+import { InlineUplink } from './uplink/inline-uplink.ts'
 import { createTopics } from './uplink/kafka-topics.ts'
-import { Lane } from './uplink/lane.ts'
-import { ProgressFile } from './uplink/progress-file.ts'
+import type { LaneView, Uplink } from './uplink/lane-view.ts'
+import { LANES, type LaneName, type LanePlan, openLane } from './uplink/open-lane.ts'
+import { UplinkThread, uplinkThreadFile } from './uplink/uplink-thread.ts'
 
 export interface AgentConfig {
   agent: AgentSectionConfig
@@ -58,14 +56,8 @@ export interface AgentOptions {
   onFailure: (error: OperationalError) => void
 }
 
-export const LANES = ['telemetry', 'alerts'] as const
-export type LaneName = (typeof LANES)[number]
-
 const UPLINK = 'uplink'
 const CLOCK_CHECK_MS = 5_000
-/** Kafka's default limit of a transaction's length is 15 min; ours is what a vanished agent costs. */
-const TRANSACTION_MS_MAX = 10_000
-const SEND_MS_MAX = 60_000
 
 /**
  * The agent: ingest → log → uplink, and the doors through which a detector reads the log and stores
@@ -76,14 +68,13 @@ export class Agent {
   readonly telemetryLog: DurableLog
   readonly alertLog: DurableLog
   readonly intake: Intake
-  readonly lanes: Lane[] = []
   readonly upstreams: UpstreamClient[] = []
   readonly #options: AgentOptions
   readonly #clock: Clock
   readonly #clockSync: ClockSync
   readonly #lock: DirectoryLock
   readonly #startedAt: number
-  readonly #uplinkRouter: Router
+  #uplink: Uplink | undefined
   #broker: EmbeddedBroker | undefined
   #accepting = false
   #timers: NodeJS.Timeout[] = []
@@ -155,7 +146,10 @@ export class Agent {
       clock: this.#clock,
       bootId: readBootId(),
       floorAt: options.releasedAt,
-      onMark: mark => this.intake.markClock(mark)
+      onMark: mark => {
+        this.intake.markClock(mark)
+        this.#uplink?.markClock(mark)
+      }
     })
     this.intake = new Intake(
       telemetryLog,
@@ -163,15 +157,15 @@ export class Agent {
       options.config.mqtt.inflightBytesMax,
       this.#clock
     )
-    this.#uplinkRouter = new Router({
-      ...this.#routerOptions(),
-      knownMark: bootId => this.#clockSync.markOf(bootId)
-    })
   }
 
   /** The embedded broker, for local subscribers; absent when `mqtt.listen` is off. */
   get broker(): EmbeddedBroker | undefined {
     return this.#broker
+  }
+
+  get lanes(): readonly LaneView[] {
+    return this.#uplink?.lanes ?? []
   }
 
   /** Whether readings are accepted: exactly what `/ready` says. */
@@ -186,8 +180,7 @@ export class Agent {
       startedAt: this.#startedAt,
       now: this.#clock.now(),
       clockSynced: this.#clockSync.synced,
-      replayedAfterMs: this.#options.config.uplink.replayedAfterMs,
-      deadLetters: this.#uplinkRouter.deadLetters
+      replayedAfterMs: this.#options.config.uplink.replayedAfterMs
     })
   }
 
@@ -218,7 +211,7 @@ export class Agent {
     this.#broker?.stopAccepting()
     await Promise.all(this.upstreams.map(upstream => upstream.stop()))
     await this.#broker?.close()
-    await Promise.all(this.lanes.map(lane => lane.stop(drainMs)))
+    await this.#uplink?.stop(drainMs)
     await this.telemetryLog.close()
     await this.alertLog.close()
     this.#lock.release()
@@ -226,8 +219,7 @@ export class Agent {
 
   async #start(): Promise<void> {
     const { config, logger } = this.#options
-    // One clients a lane: connections, and with them troubles, are not shared.
-    for (const name of LANES) await this.#startLane(name)
+    this.#uplink = this.#startUplink()
     if (config.kafka.createTopics) void this.#createTopics()
     if (config.mqtt.listen) {
       this.#broker = await EmbeddedBroker.open(
@@ -241,61 +233,42 @@ export class Agent {
     this.#accepting = true
   }
 
-  async #startLane(name: LaneName): Promise<void> {
+  /** In a thread of its own, unless that gains nothing. */
+  #startUplink(): Uplink {
     const { config, logger } = this.#options
-    const { uplink } = config
-    const log = name === 'telemetry' ? this.telemetryLog : this.alertLog
-    const delivery = this.#delivery(name)
-    const lane = new Lane({
-      name,
-      reader: await log.reader(UPLINK),
-      delivery,
-      render:
-        name === 'telemetry'
-          ? (record, now) => this.#uplinkRouter.route(record, now)
-          : renderAlerts(this.identity.agentId, uplink.alertTopic, uplink.deadLetterTopic),
-      batchBytesMax: uplink.batchBytesMax,
-      batchRecordsMax: uplink.batchRecordsMax,
-      lingerMs: uplink.lingerMs,
-      clock: this.#clock,
-      logger
-    })
-    this.lanes.push(lane)
-    lane.start()
-  }
-
-  #delivery(lane: LaneName): Delivery {
-    const { config, logger } = this.#options
-    const { agentId } = this.identity
-    const kafka = this.#kafka(lane)
-    const options: DeliveryOptions = {
-      lane,
-      session: { kafka, compression: config.uplink.compression, sendMsMax: SEND_MS_MAX },
-      deadLetterTopic: config.uplink.deadLetterTopic,
-      onDeadLetter: reason => {
-        const { deadLetters } = this.#uplinkRouter
-        deadLetters[reason] = (deadLetters[reason] ?? 0) + 1
-      },
-      onState: state => {
-        const own = this.lanes.find(({ name }) => name === lane)
-        if (own) own.state = state
-      },
-      logger,
-      // Agents of one fleet must not come back in step: the seed is the agent's own.
-      seed: createHash('sha256').update(`${agentId}/${lane}`).digest().readUInt32BE()
-    }
-    if (config.uplink.delivery === 'at_least_once') {
-      const file = path.join(config.agent.data, 'progress', lane)
-      return new AtLeastOnceDelivery({
-        ...options,
-        progress: new ProgressFile(nodeDisk, file, logger)
+    if (config.agent.threads === 'auto' && uplinkThreadFile && availableParallelism() > 1) {
+      return new UplinkThread({
+        planOf: lane => this.#planOf(lane),
+        onGap: (lane, gap) => this.#logOf(lane).reportGap(UPLINK, gap),
+        logger
       })
     }
-    return new ExactlyOnceDelivery({
-      ...options,
-      session: { ...options.session, transactionMsMax: TRANSACTION_MS_MAX },
-      transactionalId: `fieldline.${agentId}.${lane}`
+    const marks = new Map<bigint, ClockMark>()
+    const lanes = LANES.map(lane => {
+      const plan = this.#planOf(lane)
+      const onGap = (gap: ReaderGap) => this.#logOf(lane).reportGap(UPLINK, gap)
+      const reader = openClaimedReader(plan.claim, { onGap })
+      return openLane(plan, reader, logger, bootId => marks.get(bootId))
     })
+    return new InlineUplink(lanes, marks)
+  }
+
+  #planOf(lane: LaneName): LanePlan {
+    const { agent, kafka, uplink, clock, routes } = this.#options.config
+    return {
+      lane,
+      agentId: this.identity.agentId,
+      dataDirectory: agent.data,
+      claim: this.#logOf(lane).claim(UPLINK),
+      kafka,
+      uplink,
+      clock,
+      routes
+    }
+  }
+
+  #logOf(lane: LaneName): DurableLog {
+    return lane === 'telemetry' ? this.telemetryLog : this.alertLog
   }
 
   #startUpstream(upstream: UpstreamConfig): void {

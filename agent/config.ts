@@ -26,6 +26,12 @@ export const agentSectionSchema = z
     data: text()
       .default('fieldline-data')
       .describe('Directory of the logs, checkpoints and snapshots; one agent a directory'),
+    threads: z
+      .enum(['auto', 'off'])
+      .default('auto')
+      .describe(
+        'Uplink in a thread of its own where there is more than one core; off saves memory'
+      ),
     stop_timeout: duration({ max: 600_000 })
       .prefault('10s')
       .describe('Longest wait at a graceful stop for what is under way')
@@ -33,6 +39,7 @@ export const agentSectionSchema = z
   .transform(agent => ({
     id: agent.id,
     data: agent.data,
+    threads: agent.threads,
     stopTimeoutMs: agent.stop_timeout
   }))
 

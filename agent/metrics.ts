@@ -39,7 +39,7 @@ export function registerAgentMetrics(metrics: Metrics, agent: Agent): void {
     'fieldline_dead_letters_total',
     'Records exchanged for dead letters, by reason.',
     'reason',
-    () => status().deadLetters as Record<string, number>
+    () => status().deadLetters
   )
   metrics.gauge('fieldline_mqtt_clients', 'Connected clients.', () => status().mqtt?.clients ?? 0)
   metrics.gauge('fieldline_ready', '1 while readings are accepted.', () => (agent.ready ? 1 : 0))

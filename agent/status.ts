@@ -3,7 +3,8 @@ import type { EmbeddedBrokerStatus } from './ingest/embedded-broker.ts'
 import type { IntakeCounters } from './ingest/intake.ts'
 import type { UpstreamStatus } from './ingest/upstream-client.ts'
 import type { LaneState } from './uplink/delivery.ts'
-import type { Lane, LaneCounters } from './uplink/lane.ts'
+import type { LaneCounters } from './uplink/lane.ts'
+import type { LaneView } from './uplink/lane-view.ts'
 
 /**
  * What the agent is doing, in one word: `streaming`, readings reach Kafka as they come; `buffering`,
@@ -41,7 +42,8 @@ export interface AgentStatus {
   >
   /** Readings that will never reach Kafka as themselves, by stage and reason. */
   drops: Record<string, number>
-  deadLetters: Partial<Record<string, number>>
+  /** Records exchanged for dead letters since start, by reason. */
+  deadLetters: Record<string, number>
 }
 
 interface StatusFacts {
@@ -50,7 +52,6 @@ interface StatusFacts {
   now: number
   clockSynced: boolean
   replayedAfterMs: number
-  deadLetters: Partial<Record<string, number>>
 }
 
 /** A log fuller than this, while Kafka is away, is about to drop. */
@@ -87,11 +88,11 @@ export function statusOf(agent: Agent, facts: StatusFacts): AgentStatus {
       'log.age': counters.droppedAge,
       'log.damaged': counters.damaged
     },
-    deadLetters: facts.deadLetters
+    deadLetters: sumByReason(agent.lanes)
   }
 }
 
-function laneStatus(lane: Lane, backlogRecords: number, now: number): LaneStatus {
+function laneStatus(lane: LaneView, backlogRecords: number, now: number): LaneStatus {
   const { state, counters, oldestAt } = lane
   const troubled = state.kind === 'waiting' || state.kind === 'parked'
   const rate = lane.rate
@@ -130,4 +131,14 @@ function modeOf(lanes: AgentStatus['lanes'], replayedAfterMs: number): Mode {
   if (away && telemetry.log.bytes > telemetry.log.bytesMax * FULL_SHARE) return 'full'
   if (away) return 'buffering'
   return telemetry.backlogAgeMs > replayedAfterMs ? 'draining' : 'streaming'
+}
+
+function sumByReason(lanes: readonly LaneView[]): Record<string, number> {
+  const sums: Record<string, number> = {}
+  for (const { deadLetters } of lanes) {
+    for (const [reason, count] of Object.entries(deadLetters)) {
+      sums[reason] = (sums[reason] ?? 0) + (count ?? 0)
+    }
+  }
+  return sums
 }

@@ -3,6 +3,7 @@ import type { LogBatch, LogReader, LogRecord } from '../../core/log/reader.ts'
 import type { Clock } from '../../core/runtime/clock.ts'
 import type { Logger } from '../../core/runtime/log.ts'
 import type { Delivery, LaneState } from './delivery.ts'
+import type { LaneView } from './lane-view.ts'
 import type { OutgoingRecord } from './outgoing-record.ts'
 
 export interface LaneOptions {
@@ -11,6 +12,8 @@ export interface LaneOptions {
   delivery: Delivery
   /** Turns one stored record into what Kafka gets; pure but for counters. */
   render: (record: LogRecord, now: number) => OutgoingRecord[]
+  /** Kept by the renderer and the delivery, shown by the lane. */
+  deadLetters?: Partial<Record<string, number>>
   batchBytesMax: number
   batchRecordsMax: number
   /** After a short batch waits so long for company. */
@@ -43,7 +46,7 @@ interface RenderedBatch {
  * One log and its way into Kafka: reads a batch, renders it, delivers it, then moves its cursor. The
  * next batch is read and rendered while this one is under way; one is in flight.
  */
-export class Lane {
+export class Lane implements LaneView {
   readonly counters: LaneCounters = {
     delivered: 0,
     produced: 0,
@@ -69,6 +72,10 @@ export class Lane {
 
   get name(): string {
     return this.#options.name
+  }
+
+  get deadLetters(): Partial<Record<string, number>> {
+    return this.#options.deadLetters ?? {}
   }
 
   get state(): LaneState {

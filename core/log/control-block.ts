@@ -13,6 +13,8 @@ const WAKE = 3
 const CURSORS = 4
 /** Readers a log can have. The agent has two. */
 export const READERS_MAX = 8
+/** Counts the claims of each slot: an older claim's reader is closed. */
+const TURNS = CURSORS + READERS_MAX
 const RELEASED = -1n
 
 export class ControlBlock {
@@ -20,9 +22,9 @@ export class ControlBlock {
   readonly #words: BigInt64Array
 
   constructor(buffer?: SharedArrayBuffer) {
-    this.buffer = buffer ?? new SharedArrayBuffer((CURSORS + READERS_MAX) * 8)
+    this.buffer = buffer ?? new SharedArrayBuffer((TURNS + READERS_MAX) * 8)
     this.#words = new BigInt64Array(this.buffer)
-    if (!buffer) this.#words.fill(RELEASED, CURSORS)
+    if (!buffer) this.#words.fill(RELEASED, CURSORS, TURNS)
   }
 
   /** Records with an offset below are synced. */
@@ -68,10 +70,25 @@ export class ControlBlock {
     Atomics.store(this.#words, CURSORS + slot, RELEASED)
   }
 
-  /** Resolves when the durable end is no longer `offset`, or the log closed. */
-  async waitPast(offset: number): Promise<void> {
+  /** Closes whatever reads by an earlier claim of the slot. @returns The new claim's turn. */
+  takeTurn(slot: number): number {
+    const turn = Number(Atomics.add(this.#words, TURNS + slot, 1n)) + 1
+    this.#wake()
+    return turn
+  }
+
+  turn(slot: number): number {
+    return Number(Atomics.load(this.#words, TURNS + slot))
+  }
+
+  /**
+   * Resolves when the durable end is no longer `offset`, the log closed, or a slot was claimed.
+   *
+   * @param over Whether waiting makes no sense any more.
+   */
+  async waitPast(offset: number, over: () => boolean = () => false): Promise<void> {
     const seen = Atomics.load(this.#words, WAKE)
-    if (this.closed || this.durableEnd !== offset) return
+    if (this.closed || this.durableEnd !== offset || over()) return
     const wait = Atomics.waitAsync(this.#words, WAKE, seen)
     if (wait.async) await wait.value
   }

@@ -29,6 +29,8 @@ interface OpenSegment {
   header: SegmentHeader
   /** Of the frame with the reader's offset, or of one before it. */
   position: number
+  /** Where the bytes begin that were passed over on the way to `position`. */
+  defect: number | undefined
   /**
    * First offset of the segment after it, once there is one. Frames from there on may stand here
    * too, left over from a sync that failed: never acknowledged, not to be read.
@@ -46,6 +48,7 @@ export class FileReader implements LogReader {
   readonly #directory: string
   readonly #control: ControlBlock
   readonly #slot: number
+  readonly #turn: number | undefined
   readonly #onGap: (gap: ReaderGap) => void
   #offset: number
   #epoch: string
@@ -65,6 +68,8 @@ export class FileReader implements LogReader {
     directory: string
     control: ControlBlock
     slot: number
+    /** Of the slot's claim; undefined: never closed by a later one, and never commits. */
+    turn?: number
     from: Cursor
     onGap: (gap: ReaderGap) => void
   }) {
@@ -73,6 +78,7 @@ export class FileReader implements LogReader {
     this.#directory = options.directory
     this.#control = options.control
     this.#slot = options.slot
+    this.#turn = options.turn
     this.#onGap = options.onGap
     this.#offset = options.from.offset
     this.#epoch = options.from.epoch
@@ -87,7 +93,7 @@ export class FileReader implements LogReader {
     this.#reading = true
     try {
       for (;;) {
-        if (this.#closed) return undefined
+        if (this.#closed || this.#superseded) return undefined
         const end = this.#control.durableEnd
         await this.#skipDropped()
         if (this.#offset >= end) {
@@ -100,11 +106,12 @@ export class FileReader implements LogReader {
       }
     } finally {
       this.#reading = false
-      if (this.#closed) await this.#leaveSegment()
+      if (this.#closed || this.#superseded) await this.#leaveSegment()
     }
   }
 
   commit(cursor: Cursor): void {
+    if (this.#superseded) return
     const { first, end } = this.#gap
     this.#control.setCursor(this.#slot, cursor.offset === first ? end : cursor.offset)
   }
@@ -130,6 +137,11 @@ export class FileReader implements LogReader {
     if (!this.#reading) this.#leaveSegment().catch(() => {})
   }
 
+  /** Its slot was claimed again: the cursor is another's. */
+  get #superseded(): boolean {
+    return this.#turn !== undefined && this.#control.turn(this.#slot) !== this.#turn
+  }
+
   /** A cursor is believed only if its offset lies within its epoch, or just behind it. */
   async #believes(cursor: Cursor): Promise<boolean> {
     const { firstKept, durableEnd } = this.#control
@@ -148,7 +160,9 @@ export class FileReader implements LogReader {
   #tellGap(gap: ReaderGap): void {
     const first = gap.first === this.#gap.end ? this.#gap.first : gap.first
     this.#gap = { first, end: gap.end }
-    if (this.#control.cursor(this.#slot) === first) this.#control.setCursor(this.#slot, gap.end)
+    if (this.#turn !== undefined && this.#control.cursor(this.#slot) === first) {
+      this.commit({ epoch: this.#epoch, offset: first })
+    }
     this.#onGap(gap)
   }
 
@@ -200,9 +214,10 @@ export class FileReader implements LogReader {
           first: this.#offset,
           end: check.offset,
           file: path.join(this.#directory, segmentName(segment.first)),
-          position: segment.position
+          position: segment.defect ?? segment.position + at
         })
       }
+      segment.defect = undefined
       records.push({
         epoch,
         offset: check.offset,
@@ -231,6 +246,7 @@ export class FileReader implements LogReader {
     })
     if (found !== undefined) {
       // The gap is reported when its far side, the next record's offset, is read.
+      segment.defect ??= segment.position
       segment.position = found
       return
     }
@@ -239,7 +255,7 @@ export class FileReader implements LogReader {
       first: this.#offset,
       end: limit,
       file: path.join(this.#directory, segmentName(segment.first)),
-      position: segment.position
+      position: segment.defect ?? segment.position
     })
     this.#offset = limit
     // Entered anew, should it be the active one: what it takes from now on is searched for.
@@ -283,7 +299,8 @@ export class FileReader implements LogReader {
       throw error
     })
     if (check.kind === 'valid' && check.header.firstOffset === first) {
-      return { first, file, header: check.header, position: FRAMES_POSITION, next }
+      const { header } = check
+      return { first, file, header, position: FRAMES_POSITION, defect: undefined, next }
     }
     await file.close()
     return undefined
@@ -308,7 +325,7 @@ export class FileReader implements LogReader {
       this.#stopWaiting = resolve
     })
     signal?.addEventListener('abort', this.#stopWaiting, { once: true })
-    await Promise.race([this.#control.waitPast(end), stopped])
+    await Promise.race([this.#control.waitPast(end, () => this.#superseded), stopped])
     signal?.removeEventListener('abort', this.#stopWaiting)
   }
 }

@@ -43,6 +43,8 @@ export const LOG_BYTES_MIN = 4 << 20
 export interface LogStatus {
   epoch: string
   end: number
+  /** Its end when it was opened: what lies behind was appended since. */
+  openedEnd: number
   firstKept: number
   bytes: number
   bytesMax: number

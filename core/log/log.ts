@@ -7,12 +7,13 @@ import { AppendQueue } from './append-queue.ts'
 import { ControlBlock } from './control-block.ts'
 import { CursorTable } from './cursor-table.ts'
 import type { Disk } from './disk.ts'
-import { FileReader, type ReaderGap } from './file-reader.ts'
-import { frameBytes, PAYLOAD_BYTES_MAX } from './frame.ts'
+import { generation, nextEpoch } from './epoch.ts'
+import { frameBytes, OFFSET_MAX, PAYLOAD_BYTES_MAX } from './frame.ts'
 import { LOG_BYTES_MIN, type LogOptions, type LogStatus, type SyncMode } from './log-options.ts'
 import { nodeDisk } from './node-disk.ts'
 import { Quarantine } from './quarantine.ts'
 import type { Cursor, LogReader } from './reader.ts'
+import { openClaimedReader, type ReaderClaim, type ReaderGap } from './reader-claim.ts'
 import { type Recovered, recover } from './recovery.ts'
 import { Reserve } from './reserve.ts'
 import { type Overflow, Retention } from './retention.ts'
@@ -20,7 +21,16 @@ import { segmentName } from './segment.ts'
 import { SegmentList } from './segment-list.ts'
 import { SegmentWriter } from './writer.ts'
 
-export { LOG_BYTES_MIN, type LogOptions, type LogStatus, type Overflow, type SyncMode, segmentName }
+export {
+  LOG_BYTES_MIN,
+  type LogOptions,
+  type LogStatus,
+  type Overflow,
+  type ReaderClaim,
+  type ReaderGap,
+  type SyncMode,
+  segmentName
+}
 
 const SEGMENT_BYTES_MIN = 256 << 10
 const SEGMENT_BYTES_MAX = 64 << 20
@@ -45,11 +55,12 @@ export class DurableLog {
   readonly #writer: SegmentWriter
   readonly #segments: SegmentList
   readonly #segmentBytes: number
+  readonly #openedEnd: number
   readonly #cursors: CursorTable
   readonly #retention: Retention
   readonly #queue: AppendQueue
   readonly #notes: Map<string, string>
-  readonly #readers = new Map<string, FileReader>()
+  readonly #readers = new Map<string, LogReader>()
   readonly #counters = { damaged: 0, lagged: 0 }
   readonly #timers: NodeJS.Timeout[] = []
   #rollWanted = false
@@ -129,6 +140,7 @@ export class DurableLog {
       Math.max(SEGMENT_BYTES_MIN, Math.min(SEGMENT_BYTES_MAX, Math.floor(options.bytesMax / 16)))
     this.#control.firstKept = this.#segments.first ?? this.#writer.firstOffset
     this.#control.durableEnd = recovered.end
+    this.#openedEnd = recovered.end
     this.#notes = new Map(Object.entries(checkpoint?.notes ?? {}))
     const waiting = this.#believable(checkpoint?.cursors ?? {})
     this.#cursors = new CursorTable(this.#control, waiting)
@@ -195,19 +207,73 @@ export class DurableLog {
    *   on when its records go, counted as `lagged`. Without it nothing it has not passed is trimmed.
    */
   async reader(name: string, lagRecordsMax?: number): Promise<LogReader> {
-    const { slot, offset } = this.#cursors.claim(name, lagRecordsMax)
-    const reader = new FileReader({
-      name,
+    const reader = openClaimedReader(this.claim(name, lagRecordsMax), {
       disk: this.#disk,
-      directory: this.#options.directory,
-      control: this.#control,
-      slot,
-      from: { epoch: this.#retention.cursorEpoch(offset), offset },
-      onGap: gap => this.#onGap(name, gap)
+      onGap: gap => this.reportGap(name, gap)
     })
-    this.#readers.get(name)?.close()
     this.#readers.set(name, reader)
     return reader
+  }
+
+  /**
+   * The same for a reader in another thread: see `openClaimedReader`. What that finds missing is to
+   * be told with `reportGap`.
+   */
+  claim(name: string, lagRecordsMax?: number): ReaderClaim {
+    const { slot, offset } = this.#cursors.claim(name, lagRecordsMax)
+    this.#readers.get(name)?.close()
+    this.#readers.delete(name)
+    return {
+      name,
+      directory: this.#options.directory,
+      control: this.#control.buffer,
+      slot,
+      turn: this.#control.takeTurn(slot),
+      from: { epoch: this.#retention.cursorEpoch(offset), offset }
+    }
+  }
+
+  /** Counts and logs records that the reader of this name could not be given. */
+  reportGap(name: string, gap: ReaderGap): void {
+    const records = gap.end - gap.first
+    if (gap.reason === 'dropped') {
+      if (this.#cursors.isSoft(name)) this.#counters.lagged += records
+      return
+    }
+    this.#counters.damaged += records
+    this.#logger.error(
+      { event: 'log.damaged', reader: name, records, ...gap },
+      'Records cannot be read: their bytes on disk are damaged. Reading goes on behind them.'
+    )
+  }
+
+  /**
+   * Begins a new epoch behind everything appended so far, at `atLeast` or later: for an owner who
+   * learns elsewhere that offsets beyond the end were given away before (an older copy of the
+   * directory was put back). Readers are told the offsets left out as a gap. Appends made before
+   * the call keep the epoch they had.
+   *
+   * @returns Where it begins; durable.
+   * @throws {OperationalError} as `append`.
+   */
+  beginEpoch(atLeast: number): Promise<Cursor> {
+    if (!Number.isInteger(atLeast) || atLeast < 0 || atLeast > OFFSET_MAX) {
+      throw new RangeError(`an epoch begins at 0..${OFFSET_MAX}, not ${atLeast}`)
+    }
+    return this.#queue.pushTask(async () => {
+      const refusal = this.#refusal()
+      if (refusal) throw refusal
+      const offset = Math.max(atLeast, this.#control.durableEnd)
+      const epoch = nextEpoch([generation(this.#writer.epoch)], this.#options.random ?? randomBytes)
+      try {
+        await this.#retention.withRoom(() => this.#writer.beginEpoch(offset, epoch))
+      } catch (error) {
+        throw this.#failFor(error)
+      }
+      this.#unsynced = false
+      this.#control.durableEnd = offset
+      return { epoch, offset }
+    })
   }
 
   /** Lets go of cursors in the checkpoint whose reader is configured no longer. */
@@ -238,6 +304,7 @@ export class DurableLog {
     return {
       epoch: this.#writer.epoch,
       end: this.#control.durableEnd,
+      openedEnd: this.#openedEnd,
       firstKept: this.#control.firstKept,
       bytes: this.#retention.bytes,
       bytesMax: this.#options.bytesMax,
@@ -404,19 +471,6 @@ export class DurableLog {
       )
     }
     return waiting
-  }
-
-  #onGap(reader: string, gap: ReaderGap): void {
-    const records = gap.end - gap.first
-    if (gap.reason === 'dropped') {
-      if (this.#cursors.isSoft(reader)) this.#counters.lagged += records
-      return
-    }
-    this.#counters.damaged += records
-    this.#logger.error(
-      { event: 'log.damaged', reader, records, ...gap },
-      'Records cannot be read: their bytes on disk are damaged. Reading goes on behind them.'
-    )
   }
 
   #refusal(): OperationalError | undefined {

@@ -63,9 +63,9 @@ export async function saveLosses(
   await disk.syncDirectory(directory)
 }
 
-/** Whether all of the range is among the ranges, which are as `loadLosses` gives them. */
+/** Whether all of the range is among the ranges. */
 export function covers(ranges: readonly OffsetRange[], { first, end }: OffsetRange): boolean {
-  return ranges.some(range => range.first <= first && end <= range.end)
+  return merge(ranges).some(range => range.first <= first && end <= range.end)
 }
 
 function merge(ranges: readonly OffsetRange[]): OffsetRange[] {

@@ -10,7 +10,8 @@ import {
   unlinkIfPresent
 } from './checkpoint.ts'
 import type { Disk, DiskFile } from './disk.ts'
-import { isNoSpace, type Quarantine } from './quarantine.ts'
+import { generation, markNewEpoch, NEW_EPOCH_NAME, nextEpoch, unmarkNewEpoch } from './epoch.ts'
+import type { Quarantine } from './quarantine.ts'
 import type { Reserve } from './reserve.ts'
 import {
   FRAMES_POSITION,
@@ -54,11 +55,6 @@ export interface RecoveryOptions {
   forceNewEpoch: boolean
 }
 
-/**
- * Stands while a recovery that must end in a new epoch is under way: a crash between setting bad
- * bytes aside and the new segment would leave nothing that tells.
- */
-const NEW_EPOCH_NAME = 'new-epoch'
 /** Of bad bytes at one place, as many are copied to the quarantine. */
 const KEPT_BYTES_MAX = 1 << 20
 
@@ -122,18 +118,16 @@ class Recovery {
     if (active) return this.#result(sealed, active, checkpoint)
 
     if (checkpoint) generations.push(generation(checkpoint.end.epoch))
-    const next = 1 + Math.max(0, ...generations)
     const header = {
       salt: this.#options.random(4).readUInt32BE(),
       firstOffset: this.#given,
-      epoch: `${next}-${this.#options.random(8).toString('hex')}`,
+      epoch: nextEpoch(generations, this.#options.random),
       createdAt: this.#options.clock.now()
     }
     const created = await this.#options.reserve.spend(() =>
       createSegment(this.#disk, this.#directory, header)
     )
-    // Where a crash brings it back, one more epoch begins: no harm.
-    if (this.#marked) await unlinkIfPresent(this.#disk, this.#path(NEW_EPOCH_NAME))
+    if (this.#marked) await unmarkNewEpoch(this.#disk, this.#directory)
     return this.#result(sealed, created, checkpoint)
   }
 
@@ -277,14 +271,7 @@ class Recovery {
   async #wantNewEpoch(): Promise<void> {
     this.#newEpoch = true
     if (this.#marked) return
-    try {
-      const file = await this.#disk.open(this.#path(NEW_EPOCH_NAME), 'create')
-      await file.close()
-      await this.#disk.syncDirectory(this.#directory)
-    } catch (error) {
-      // On a full disk it has to go without: a second crash within this recovery is rarer still.
-      if (!isNoSpace(error)) throw error
-    }
+    await markNewEpoch(this.#disk, this.#directory)
     this.#marked = true
   }
 
@@ -319,8 +306,4 @@ function seal({ header, bytes, changedAt }: FoundSegment): SealedSegment {
     epoch: header.epoch,
     sealedAt: changedAt
   }
-}
-
-function generation(epoch: string): number {
-  return Number(epoch.split('-')[0])
 }

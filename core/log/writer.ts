@@ -3,6 +3,7 @@ import type { Clock } from '../runtime/clock.ts'
 import { messageOf, OperationalError } from '../runtime/errors.ts'
 import { type ActiveSegment, createSegment } from './active-segment.ts'
 import type { Disk } from './disk.ts'
+import { markNewEpoch, unmarkNewEpoch } from './epoch.ts'
 import { FRAME_HEADER_BYTES, frameBytes, writeFrame } from './frame.ts'
 import { FRAMES_POSITION, segmentName } from './segment.ts'
 import type { SealedSegment } from './segment-list.ts'
@@ -140,18 +141,21 @@ export class SegmentWriter {
     await this.#replace(first)
   }
 
+  /**
+   * Seals the active segment and begins a new epoch at `first`, which is not below its end. On error
+   * the old one stays the active one, or the log has failed.
+   */
+  async beginEpoch(first: number, epoch: string): Promise<void> {
+    if (this.#suspect) await this.cutUnsynced()
+    else if (this.#synced < this.#active.position) await this.sync()
+    if (this.holdsRecords || first !== this.firstOffset) await this.#replace(first, epoch)
+    else await this.#remake(first, epoch)
+  }
+
   /** After a failed sync: cuts what may be lost, goes on in a new segment. May be tried again. */
   async abandon(first: number): Promise<void> {
     await this.cutUnsynced()
-    if (this.holdsRecords) return this.#replace(first)
-    // It holds no record, so the next segment takes its name.
-    try {
-      await this.#active.file.close()
-      await this.#disk.unlink(path.join(this.#directory, segmentName(this.firstOffset)))
-      this.#begin(await this.#create(first))
-    } catch (error) {
-      throw failed(this.#directory, error)
-    }
+    await (this.holdsRecords ? this.#replace(first) : this.#remake(first))
   }
 
   /** Takes back what no sync has covered. */
@@ -180,8 +184,25 @@ export class SegmentWriter {
     }
   }
 
-  async #replace(first: number): Promise<void> {
-    const next = await this.#create(first)
+  /**
+   * The active segment holds no record, so the next one takes its name. Without it the one before
+   * would be the last, maybe of an epoch whose offsets from here on were given away: a crash in
+   * between must begin a new one.
+   */
+  async #remake(first: number, epoch?: string): Promise<void> {
+    try {
+      await markNewEpoch(this.#disk, this.#directory)
+      await this.#active.file.close()
+      await this.#disk.unlink(path.join(this.#directory, segmentName(this.firstOffset)))
+      this.#begin(await this.#create(first, epoch))
+      await unmarkNewEpoch(this.#disk, this.#directory)
+    } catch (error) {
+      throw failed(this.#directory, error)
+    }
+  }
+
+  async #replace(first: number, epoch?: string): Promise<void> {
+    const next = await this.#create(first, epoch)
     const { file, header, position } = this.#active
     this.#onSealed({
       firstOffset: header.firstOffset,
@@ -193,11 +214,11 @@ export class SegmentWriter {
     await file.close()
   }
 
-  #create(first: number): Promise<ActiveSegment> {
+  #create(first: number, epoch = this.epoch): Promise<ActiveSegment> {
     return createSegment(this.#disk, this.#directory, {
       salt: this.#salt(),
       firstOffset: first,
-      epoch: this.epoch,
+      epoch,
       createdAt: this.#clock.now()
     })
   }

@@ -11,6 +11,7 @@ interface LaneFacts {
   backlog?: number
   oldestAt?: number
   rate?: number
+  sendingMs?: number
   bytes?: number
 }
 
@@ -28,7 +29,9 @@ function status(telemetry: LaneFacts, alerts: LaneFacts = {}) {
     state: facts.state ?? { kind: 'streaming' },
     counters: {},
     rate: facts.rate ?? 0,
-    oldestAt: facts.oldestAt
+    oldestAt: facts.oldestAt,
+    sendingMs: facts.sendingMs ?? 0,
+    deadLetters: { no_route: 2 }
   })
   const agent = {
     lanes: [lane('telemetry', telemetry), lane('alerts', alerts)],
@@ -45,8 +48,7 @@ function status(telemetry: LaneFacts, alerts: LaneFacts = {}) {
     startedAt: NOW - 1000,
     now: NOW,
     clockSynced: true,
-    replayedAfterMs: 30_000,
-    deadLetters: {}
+    replayedAfterMs: 30_000
   })
 }
 
@@ -56,12 +58,17 @@ test.each([
   ['buffering', { state: waiting, backlog: 9 }, {}],
   ['buffering', { state: { kind: 'connecting' } as const, backlog: 9 }, {}],
   ['buffering', {}, { state: waiting, backlog: 1 }],
+  ['buffering', { backlog: 9, sendingMs: 1001 }, {}],
   ['full', { state: waiting, backlog: 9, bytes: 951 }, {}],
   ['draining', { backlog: 9, oldestAt: NOW - 30_001 }, {}],
   ['parked', { state: parked, bytes: 990 }, {}],
   ['parked', { state: waiting }, { state: parked }]
 ] as const)('the mode is %s: telemetry %j, alerts %j', (mode, telemetry, alerts) => {
   expect(status(telemetry, alerts).mode).toBe(mode)
+})
+
+test('dead letters are summed over the lanes', () => {
+  expect(status({}).deadLetters).toEqual({ no_route: 4 })
 })
 
 test('a lane in trouble says what, since when, and which topic; it has no estimate', () => {

@@ -35,7 +35,7 @@ async function refusal(text: string | undefined, overrides?: ConfigFlags) {
 test('without a file every section has its defaults, in ms and bytes', async () => {
   const { config } = await loadFieldlineConfig({ env: {} })
   expect(config).toMatchObject({
-    agent: { data: 'fieldline-data', stopTimeoutMs: 10_000 },
+    agent: { data: 'fieldline-data', threads: 'auto', stopTimeoutMs: 10_000 },
     mqtt: { listen: { host: '127.0.0.1', port: 1883 }, packetBytesMax: 1_048_576 },
     upstreams: [],
     log: { bytesMax: 2 ** 30, ageMaxMs: null, syncWindowMs: 0, syncIntervalMs: 1000 },

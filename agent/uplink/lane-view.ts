@@ -1,0 +1,26 @@
+import type { LaneState } from './delivery.ts'
+import type { LaneCounters } from './lane.ts'
+
+/** What can be seen of a lane from outside, also from another thread: plain data. */
+export interface LaneView {
+  readonly name: string
+  readonly state: LaneState
+  /** Receive time of the oldest record under way, epoch ms; undefined when all is delivered. */
+  readonly oldestAt: number | undefined
+  /** How long Kafka has had the batch that is under way, ms; 0 when none is. */
+  readonly sendingMs: number
+  /** Records delivered a second, lately. */
+  readonly rate: number
+  readonly counters: LaneCounters
+  /** Records exchanged for dead letters since start, by reason. */
+  readonly deadLetters: Partial<Record<string, number>>
+}
+
+/** The lanes of an agent, wherever they run. */
+export interface Uplink {
+  readonly lanes: readonly LaneView[]
+  /** The clock of this boot became known. */
+  markClock(mark: { bootId: bigint; wallAt: number; monotonicMs: number }): void
+  /** Delivers what is in the logs for at most `drainMs`, then lets go of them. */
+  stop(drainMs: number): Promise<void>
+}
