@@ -27,6 +27,7 @@ export class AppendQueue {
   readonly #options: AppendQueueOptions
   #pending: PendingAppend[] = []
   #running: Promise<void> | undefined
+  #tasks: (() => Promise<void>)[] = []
   #wanted = false
 
   constructor(options: AppendQueueOptions) {
@@ -36,6 +37,14 @@ export class AppendQueue {
   push(payloads: readonly Uint8Array[], bytes: number): Promise<number> {
     return new Promise((resolve, reject) => {
       this.#pending.push({ payloads, bytes, resolve, reject })
+      this.#kick()
+    })
+  }
+
+  /** Runs the task soon, between groups. */
+  run<T>(task: () => Promise<T>): Promise<T> {
+    return new Promise((resolve, reject) => {
+      this.#tasks.push(() => task().then(resolve, reject))
       this.#kick()
     })
   }
@@ -59,20 +68,25 @@ export class AppendQueue {
     if (this.#running) return
     this.#running = this.#run().finally(() => {
       this.#running = undefined
-      if (this.#pending.length > 0 || this.#wanted) this.#kick()
+      if (this.#busy) this.#kick()
     })
   }
 
   async #run(): Promise<void> {
     if (this.#pending.length > 0) await this.#options.gather()
-    while (this.#pending.length > 0 || this.#wanted) {
+    while (this.#busy) {
       if (this.#wanted) {
         this.#wanted = false
         await this.#options.housekeep()
       }
+      for (const task of this.#tasks.splice(0)) await task()
       const group = this.#takeGroup()
       if (group.length > 0) await this.#store(group)
     }
+  }
+
+  get #busy(): boolean {
+    return this.#pending.length > 0 || this.#tasks.length > 0 || this.#wanted
   }
 
   async #store(group: PendingAppend[]): Promise<void> {

@@ -56,6 +56,7 @@ export class DurableLog {
   readonly #segments: SegmentList
   readonly #segmentBytes: number
   readonly #openedEnd: number
+  readonly #random: (bytes: number) => Buffer
   readonly #cursors: CursorTable
   readonly #retention: Retention
   readonly #queue: AppendQueue
@@ -141,6 +142,7 @@ export class DurableLog {
     this.#control.firstKept = this.#segments.first ?? this.#writer.firstOffset
     this.#control.durableEnd = recovered.end
     this.#openedEnd = recovered.end
+    this.#random = random
     this.#notes = new Map(Object.entries(checkpoint?.notes ?? {}))
     const waiting = this.#believable(checkpoint?.cursors ?? {})
     this.#cursors = new CursorTable(this.#control, waiting)
@@ -250,8 +252,8 @@ export class DurableLog {
   /**
    * Begins a new epoch behind everything appended so far, at `atLeast` or later: for an owner who
    * learns elsewhere that offsets beyond the end were given away before (an older copy of the
-   * directory was put back). Readers are told the offsets left out as a gap. Appends made before
-   * the call keep the epoch they had.
+   * directory was put back). Readers are told the offsets left out as a gap. What
+   * was acknowledged before keeps the epoch it had; `status.openedEnd` says since where.
    *
    * @returns Where it begins; durable.
    * @throws {OperationalError} as `append`.
@@ -260,11 +262,11 @@ export class DurableLog {
     if (!Number.isInteger(atLeast) || atLeast < 0 || atLeast > OFFSET_MAX) {
       throw new RangeError(`an epoch begins at 0..${OFFSET_MAX}, not ${atLeast}`)
     }
-    return this.#queue.pushTask(async () => {
+    return this.#queue.run(async () => {
       const refusal = this.#refusal()
       if (refusal) throw refusal
       const offset = Math.max(atLeast, this.#control.durableEnd)
-      const epoch = nextEpoch([generation(this.#writer.epoch)], this.#options.random ?? randomBytes)
+      const epoch = nextEpoch([generation(this.#writer.epoch)], this.#random)
       try {
         await this.#retention.withRoom(() => this.#writer.beginEpoch(offset, epoch))
       } catch (error) {

@@ -146,8 +146,9 @@ export class SegmentWriter {
    * the old one stays the active one, or the log has failed.
    */
   async beginEpoch(first: number, epoch: string): Promise<void> {
+    // Of what was cut nothing may come back: offsets are left out between here and the next segment.
     if (this.#suspect) await this.cutUnsynced()
-    else if (this.#synced < this.#active.position) await this.sync()
+    await this.sync()
     if (this.holdsRecords || first !== this.firstOffset) await this.#replace(first, epoch)
     else await this.#remake(first, epoch)
   }

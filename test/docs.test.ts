@@ -1,0 +1,79 @@
+import { execFileSync } from 'node:child_process'
+import fs from 'node:fs'
+import path from 'node:path'
+import { expect, test } from 'vitest'
+import { loadFieldlineConfig } from '../cli/config.ts'
+import { packageRoot } from '../core/runtime/package-root.ts'
+import { temporaryDirectory } from './kit/temp-directory.ts'
+
+/** Every command and every configuration that a document shows is one that this version takes. */
+
+const root = packageRoot()
+const DOCUMENTS = ['README.md', 'agent/DESIGN.md', 'detector/DESIGN.md', 'core/log/FORMAT.md']
+
+interface Block {
+  document: string
+  language: string
+  text: string
+}
+
+const blocks: Block[] = DOCUMENTS.flatMap(document => {
+  const source = fs.readFileSync(path.join(root, document), 'utf8')
+  return [...source.matchAll(/^```(\w+)\n([\s\S]*?)^```$/gm)].map(([, language, text]) => ({
+    document,
+    language,
+    text
+  }))
+})
+const commands = blocks
+  .filter(({ language }) => language === 'sh')
+  .flatMap(({ document, text }) =>
+    text
+      .split('\n')
+      .filter(line => line !== '')
+      .map(line => [document, line] as const)
+  )
+
+test.each(blocks.filter(({ language }) => language === 'yaml'))(
+  'a configuration shown in $document is valid',
+  async ({ text }) => {
+    const directory = temporaryDirectory()
+    const secret = path.join(directory, 'secret')
+    fs.writeFileSync(secret, 'from a file\n')
+    const file = path.join(directory, 'fieldline.yaml')
+    fs.writeFileSync(file, text.replaceAll(/@file:[^"\s]+/g, `@file:${secret}`))
+    const named = [...text.matchAll(/\$\{(\w+)\}/g)].map(([, name]) => [name, 'from outside'])
+    const { config } = await loadFieldlineConfig({ file, env: Object.fromEntries(named) })
+    expect(config.agent.id).toBe('gateway-7')
+  }
+)
+
+test.each(commands)('a command shown in %s can be given: %s', (_, line) => {
+  for (const command of line.split('&&').map(part => part.trim())) {
+    if (command.startsWith('npx fieldline ')) expectKnown(command.slice('npx fieldline '.length))
+    else if (command.startsWith('npm run ')) expect(scripts()).toContain(command.split(' ')[2])
+    else expect(command).toMatch(/^(npm (ci|test)|mosquitto_pub -q 1 -t telemetry\/|curl -s http:)/)
+  }
+})
+
+/** The command and its flags stand in its own help. */
+function expectKnown(text: string): void {
+  const words = text.split(' ')
+  const names = words.slice(
+    0,
+    words.findIndex(word => word.startsWith('-'))
+  )
+  const command = names.length > 0 ? names : words
+  const help = execFileSync(
+    process.execPath,
+    [path.join(root, 'dist/cli/main.js'), ...command, '--help'],
+    { encoding: 'utf8' }
+  )
+  expect(help).toContain(`fieldline ${command.join(' ')}`)
+  for (const flag of words.filter(word => word.startsWith('-'))) expect(help).toContain(flag)
+}
+
+function scripts(): string[] {
+  const manifest = JSON.parse(fs.readFileSync(path.join(root, 'package.json'), 'utf8'))
+  return Object.keys(manifest.scripts)
+}
