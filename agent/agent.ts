@@ -3,7 +3,6 @@ import path from 'node:path'
 import type { RouteConfig } from '../core/contract/route-config.ts'
 import type { ClockMark } from '../core/contract/stored-message.ts'
 import { DurableLog } from '../core/log/log.ts'
-import type { LogReader } from '../core/log/reader.ts'
 import { openClaimedReader, type ReaderGap } from '../core/log/reader-claim.ts'
 import { type Clock, systemClock } from '../core/runtime/clock.ts'
 import { pause } from '../core/runtime/deadline.ts'
@@ -26,7 +25,7 @@ import { type Identity, loadIdentity, readBootId } from './identity.ts'
 import { EmbeddedBroker } from './ingest/embedded-broker.ts'
 import { Intake } from './ingest/intake.ts'
 import { UpstreamClient } from './ingest/upstream-client.ts'
-import { Router, type RouterOptions } from './routing/router.ts'
+import type { RouterOptions } from './routing/router.ts'
 import { type AgentStatus, statusOf } from './status.ts'
 import { InlineUplink } from './uplink/inline-uplink.ts'
 import { createTopics } from './uplink/kafka-topics.ts'
@@ -184,13 +183,17 @@ export class Agent {
     })
   }
 
-  /** A reader of the telemetry log beside the uplink, and what decodes its records. */
-  async openDetectorReader(
-    name: string,
-    lagRecordsMax: number
-  ): Promise<{ reader: LogReader; router: Router }> {
-    const reader = await this.telemetryLog.reader(name, lagRecordsMax)
-    return { reader, router: new Router(this.#routerOptions()) }
+  /** How records of the telemetry log are decoded, as plain data. */
+  get routerOptions(): RouterOptions {
+    const { routes, uplink, clock } = this.#options.config
+    return {
+      agentId: this.identity.agentId,
+      routes,
+      deadLetterTopic: uplink.deadLetterTopic,
+      pastMsMax: clock.pastMaxMs,
+      futureMsMax: clock.futureMaxMs,
+      replayedAfterMs: uplink.replayedAfterMs
+    }
   }
 
   /** Lets go of the cursors of readers that did not come: call when all have. */
@@ -311,18 +314,6 @@ export class Agent {
 
   #kafka(role: string): Kafka {
     return kafkaFromConfig(this.#options.config.kafka, role, this.#options.logger)
-  }
-
-  #routerOptions(): RouterOptions {
-    const { routes, uplink, clock } = this.#options.config
-    return {
-      agentId: this.identity.agentId,
-      routes,
-      deadLetterTopic: uplink.deadLetterTopic,
-      pastMsMax: clock.pastMaxMs,
-      futureMsMax: clock.futureMaxMs,
-      replayedAfterMs: uplink.replayedAfterMs
-    }
   }
 }
 

@@ -9,9 +9,8 @@ import { onStopSignals } from '../../core/runtime/lifecycle.ts'
 import { createLogger, type Logger } from '../../core/runtime/log.ts'
 import { Metrics } from '../../core/runtime/metrics.ts'
 import { packageVersion } from '../../core/runtime/package-root.ts'
-import type { EdgeDetector } from '../../detector/edge-detector.ts'
 import { type ConfigFlags, type FieldlineConfig, loadFieldlineConfig } from '../config.ts'
-import { startEdgeDetection } from '../edge-detection.ts'
+import { type EdgeDetection, startEdgeDetection } from '../edge/edge-detection.ts'
 import { checkAddressesFree, checkBrokersResolve } from '../preflight.ts'
 
 /** The wall clock of a box is not believed before this release was made. */
@@ -86,19 +85,20 @@ async function startDetection(
   agent: Agent,
   config: FieldlineConfig,
   logger: Logger
-): Promise<EdgeDetector | undefined> {
+): Promise<EdgeDetection | undefined> {
   if (!config.detector.enabled || config.detector.scope !== 'edge') return undefined
   return startEdgeDetection({
     agent,
     dataDirectory: config.agent.data,
     config: config.detector,
+    threads: config.agent.threads,
     logger
   })
 }
 
 async function openHttp(
   agent: Agent,
-  detector: EdgeDetector | undefined,
+  detector: EdgeDetection | undefined,
   config: FieldlineConfig,
   configHash: string,
   logger: Logger
@@ -113,12 +113,14 @@ async function openHttp(
     pages: {
       '/live': () => json({ live: true }),
       '/ready': () => json({ ready: agent.ready }, agent.ready ? 200 : 503),
-      '/status': () =>
-        json({
+      '/status': async () => {
+        const seen = await detector?.status()
+        return json({
           ...agent.status,
           configHash,
-          detector: detector ? { ...detector.counters(), openAlerts: detector.openAlerts() } : null
-        }),
+          detector: seen ? { ...seen.counters, openAlerts: seen.openAlerts } : null
+        })
+      },
       '/metrics': async () => ({
         status: 200,
         type: 'text/plain; version=0.0.4',

@@ -1,0 +1,119 @@
+import { availableParallelism } from 'node:os'
+import path from 'node:path'
+import type { Agent } from '../../agent/agent.ts'
+import {
+  type AlertEvent,
+  type AlertFrame,
+  alertMqttTopic,
+  decodeAlertFrame,
+  encodeAlertFrame
+} from '../../core/contract/alert-event.ts'
+import type { DurableLog } from '../../core/log/log.ts'
+import type { Cursor } from '../../core/log/reader.ts'
+import { openClaimedReader } from '../../core/log/reader-claim.ts'
+import type { Logger } from '../../core/runtime/log.ts'
+import type { DetectorConfig } from '../../detector/config.ts'
+import type { EdgePlan, EdgeStatus } from './edge-message.ts'
+import { EdgeThread, edgeThreadFile } from './edge-thread.ts'
+import { openEdgeDetector } from './open-edge-detector.ts'
+
+const READER = 'detector'
+const SCAN_READER = 'last-alert-source'
+/** In the alert log's checkpoint: outlives the trimming of the frames themselves. */
+const LAST_SOURCE_NOTE = 'last-alert-source'
+
+export interface EdgeDetectionOptions {
+  agent: Agent
+  /** The agent's. */
+  dataDirectory: string
+  config: DetectorConfig
+  threads: 'auto' | 'off'
+  logger: Logger
+}
+
+/** The detector of an agent, wherever it runs. */
+export interface EdgeDetection {
+  /** undefined while it is being started again, or too busy to answer. */
+  status(): Promise<EdgeStatus | undefined>
+  stop(): Promise<void>
+}
+
+/** Joins the detector to an agent: reads its telemetry log, stores alerts in its alert log. */
+export async function startEdgeDetection(options: EdgeDetectionOptions): Promise<EdgeDetection> {
+  const { agent, config, logger, dataDirectory } = options
+  const { telemetryLog, alertLog, identity } = agent
+  let last = await findLastAlertSource(alertLog)
+  const store = async (frame: AlertFrame) => {
+    await storeAlerts(agent, frame, logger)
+    last = frame.source
+  }
+  const planOf = (): EdgePlan => ({
+    agentId: identity.agentId,
+    claim: telemetryLog.claim(READER, config.lagRecordsMax),
+    router: agent.routerOptions,
+    config,
+    snapshotDirectory: path.join(dataDirectory, 'detector'),
+    lastAlertSource: last
+  })
+  const onGap = (gap: Parameters<DurableLog['reportGap']>[1]) => telemetryLog.reportGap(READER, gap)
+  const onCaughtUp = (openAlerts: AlertEvent[]) => publishOpen(agent, openAlerts, logger)
+  if (options.threads === 'auto' && edgeThreadFile && availableParallelism() > 1) {
+    return new EdgeThread({ planOf, store, onCaughtUp, onGap, logger })
+  }
+  const detector = await openEdgeDetector(planOf(), store, onGap, logger)
+  await detector.start()
+  void detector.caughtUp().then(() => onCaughtUp(detector.openAlerts()))
+  return {
+    status: async () => ({ openAlerts: detector.openAlerts(), counters: detector.counters() }),
+    stop: () => detector.stop()
+  }
+}
+
+/**
+ * The broker's retained messages died with the process; the alerts did not. Called after the replay,
+ * or an alert that was cleared before the crash would stand again; all in one turn, so that none of
+ * them is cleared between the look and its publication.
+ */
+function publishOpen(agent: Agent, openAlerts: AlertEvent[], logger: Logger): void {
+  for (const event of openAlerts) publish(agent, event).catch(error => tellUnsent(logger, error))
+}
+
+function tellUnsent(logger: Logger, error: unknown): void {
+  logger.warn(
+    { event: 'mqtt.alert_unsent', error: String(error) },
+    'An alert was not sent by MQTT.'
+  )
+}
+
+/** Resolves once the frame is durable; local subscribers hear of it after that. */
+async function storeAlerts(agent: Agent, frame: AlertFrame, logger: Logger): Promise<void> {
+  await agent.alertLog.append([encodeAlertFrame(frame)])
+  agent.alertLog.setNote(LAST_SOURCE_NOTE, JSON.stringify(frame.source))
+  for (const event of frame.events) {
+    await publish(agent, event).catch(error => tellUnsent(logger, error))
+  }
+}
+
+/** Retained while open; a cleared one is told, then no longer retained. */
+async function publish(agent: Agent, event: AlertEvent): Promise<void> {
+  if (!agent.broker) return
+  const topic = alertMqttTopic(event.data)
+  const cleared = event.data.state === 'cleared'
+  await agent.broker.publish(topic, JSON.stringify(event), !cleared)
+  if (cleared) await agent.broker.publish(topic, '', true)
+}
+
+/** The newest frame's source: from the checkpoint, or from frames appended after it. */
+async function findLastAlertSource(log: DurableLog): Promise<Cursor | undefined> {
+  const note = log.note(LAST_SOURCE_NOTE)
+  let last = note === undefined ? undefined : (JSON.parse(note) as Cursor)
+  const { end } = log.status
+  // A lag of none: the cursor holds nothing back. The uplink reports what is damaged.
+  const reader = openClaimedReader(log.claim(SCAN_READER, 0), { onGap: () => {} })
+  while (reader.position.offset < end) {
+    const batch = await reader.read({ bytesMax: 1 << 20 })
+    for (const { payload } of batch?.records ?? []) last = decodeAlertFrame(payload)?.source ?? last
+  }
+  reader.close()
+  return last
+}
