@@ -30,6 +30,10 @@ const COMMANDS: Readonly<Record<string, CommandEntry>> = {
     description: "create Fieldline's Kafka topics",
     load: async () => (await import('./commands/topics.ts')).topicsCommand()
   },
+  log: {
+    description: 'look at the log on disk, check it, repair it, get records out of it',
+    load: async () => (await import('./commands/log.ts')).logCommand()
+  },
   config: {
     description: 'check and describe configurations',
     load: async () => (await import('./commands/config.ts')).configCommand()

@@ -25,7 +25,8 @@ export interface LogSummary {
   segments: SegmentSummary[]
   checkpoint:
     | { state: 'clean' | 'unclean'; savedAt: number; end: Checkpoint['end']; sync: string }
-    | { state: 'absent' | 'damaged' }
+    | { state: 'absent' }
+    | { state: 'damaged' }
   cursors: CursorSummary[]
   quarantine: FoundFile[]
   newer: FoundFile[]

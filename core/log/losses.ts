@@ -63,9 +63,17 @@ export async function saveLosses(
   await disk.syncDirectory(directory)
 }
 
-/** Whether all of the range is among the ranges. */
-export function covers(ranges: readonly OffsetRange[], { first, end }: OffsetRange): boolean {
-  return merge(ranges).some(range => range.first <= first && end <= range.end)
+/** What of the range is in none of the ranges. */
+export function subtract(from: OffsetRange, ranges: readonly OffsetRange[]): OffsetRange[] {
+  const left: OffsetRange[] = []
+  let first = from.first
+  for (const range of merge(ranges)) {
+    if (range.end <= first || range.first >= from.end) continue
+    if (range.first > first) left.push({ first, end: range.first })
+    first = range.end
+  }
+  if (first < from.end) left.push({ first, end: from.end })
+  return left
 }
 
 function merge(ranges: readonly OffsetRange[]): OffsetRange[] {

@@ -9,14 +9,16 @@ import {
   type ValidSegment,
   validSegments
 } from './log-files.ts'
-import type { OffsetRange } from './losses.ts'
+import { type OffsetRange, subtract } from './losses.ts'
 import type { LogRecord } from './reader.ts'
+import { parseSegmentName } from './segment.ts'
 import { walkSegment } from './segment-walk.ts'
 import type { Damage } from './tail-scan.ts'
 
 /** What an offline reader had to pass over. */
 export interface Passed {
-  reason: 'damaged' | 'missing'
+  /** Bad bytes; no valid header; a format of a later Fieldline; a file that is gone. */
+  reason: 'damaged' | 'header' | 'newer' | 'missing'
   file: string
   position?: number
   bytes?: number
@@ -32,6 +34,7 @@ export class OfflineReader {
   readonly #disk: Disk
   readonly #directory: string
   readonly #onPassed: (passed: Passed) => void
+  readonly #known: readonly OffsetRange[]
   #offset: number
   /** The next offset, if nothing is missing; unknown before the first record. */
   #expected: number | undefined
@@ -45,16 +48,21 @@ export class OfflineReader {
   readonly #told = new Set<string>()
   #segments: { names: string; found: FoundSegment[] } = { names: '', found: [] }
 
-  /** @param from Least offset; 0 is the oldest record kept. */
+  /**
+   * @param from Least offset; 0 is the oldest record kept.
+   * @param known Losses that are not told again.
+   */
   constructor(options: {
     disk: Disk
     directory: string
     from?: number
+    known?: readonly OffsetRange[]
     onPassed?: (passed: Passed) => void
   }) {
     this.#disk = options.disk
     this.#directory = options.directory
     this.#offset = options.from ?? 0
+    this.#known = options.known ?? []
     this.#onPassed = options.onPassed ?? (() => {})
   }
 
@@ -139,7 +147,11 @@ export class OfflineReader {
     const first = this.#expected ?? offset
     const lost = first < offset ? { lost: { first, end: offset } } : undefined
     if (this.#pending) this.#onPassed({ ...this.#pending, ...lost })
-    else if (lost && !this.#unreadable) this.#onPassed({ reason: 'missing', ...where, ...lost })
+    else if (lost && !this.#unreadable) {
+      for (const part of subtract(lost.lost, this.#known)) {
+        this.#onPassed({ reason: 'missing', ...where, lost: part })
+      }
+    }
     this.#pending = undefined
     this.#unreadable = false
     if (lost) this.#expected = offset
@@ -159,7 +171,8 @@ export class OfflineReader {
       this.#told.add(name)
       this.#unreadable = behind !== Number.POSITIVE_INFINITY
       const lost = this.#unreadable ? { lost: { first, end: behind } } : {}
-      this.#onPassed({ reason: 'damaged', file: name, position: 0, bytes, ...lost })
+      const reason = state === 'newer' ? 'newer' : 'header'
+      this.#onPassed({ reason, file: name, position: 0, bytes, ...lost })
     }
   }
 
@@ -223,6 +236,6 @@ export async function offsetOfLast(
 export async function settledEnd(disk: Disk, directory: string): Promise<number> {
   const found = await loadCheckpoint(disk, directory)
   const end = found.kind === 'valid' ? found.checkpoint.end.offset : 0
-  const segments = validSegments(await readSegments(disk, directory, await disk.list(directory)))
-  return Math.max(end, segments.at(-1)?.first ?? 0)
+  const firsts = (await disk.list(directory)).map(name => parseSegmentName(name) ?? 0)
+  return Math.max(end, ...firsts)
 }

@@ -9,7 +9,7 @@ import {
   type ValidSegment,
   validSegments
 } from './log-files.ts'
-import { covers, loadLosses, type OffsetRange } from './losses.ts'
+import { loadLosses, type OffsetRange, subtract } from './losses.ts'
 import { type SegmentPart, walkSegment } from './segment-walk.ts'
 
 export type DefectKind =
@@ -111,6 +111,8 @@ class Verification {
   #pending: Defect | undefined
   /** Offsets of segments that cannot be read at all, told of already. */
   readonly #elsewhere: OffsetRange[] = []
+  /** The highest offset that a segment is named for. */
+  #named = 0
   #bytesTotal = 0
 
   constructor(disk: Disk, directory: string, options: VerifyOptions) {
@@ -135,6 +137,9 @@ class Verification {
     this.#losses = await loadLosses(this.#disk, this.#directory)
     const files = await readLogFiles(this.#disk, this.#directory)
     const valid = validSegments(files.segments)
+    // A copy under a wrong name says nothing about its name's offset.
+    const named = files.segments.filter(({ state }) => state !== 'misnamed')
+    this.#named = named.at(-1)?.first ?? 0
     this.#bytesTotal = valid.reduce((sum, { bytes }) => sum + bytes, 0)
     this.#checkCheckpoint()
     this.#tellOthers(files)
@@ -155,9 +160,10 @@ class Verification {
 
   /** Offsets below were given away. */
   #given(): number {
-    if (this.#checkpoint.kind !== 'valid') return 0
+    if (this.#checkpoint.kind !== 'valid') return this.#named
     const { end, cursors } = this.#checkpoint.checkpoint
-    return Math.max(end.offset, ...Object.values(cursors).map(({ offset }) => offset))
+    const passed = Object.values(cursors).map(({ offset }) => offset)
+    return Math.max(this.#named, end.offset, ...passed)
   }
 
   #checkCheckpoint(): void {
@@ -281,7 +287,6 @@ class Verification {
     }
     this.#settlePending(this.#expected)
     this.#pending = { kind: 'frame', ...place, message: 'these bytes are no valid frame' }
-    totals.badBytes += bytes
   }
 
   #takeTail(place: { file: string; position: number; bytes: number }): void {
@@ -294,7 +299,6 @@ class Verification {
       this.#note({ kind: 'in_flight', ...place, message })
       return
     }
-    totals.badBytes += place.bytes
     const message = 'the last write was cut short; the next start sets its bytes aside by itself'
     this.#pending = { kind: 'torn_tail', ...place, message }
   }
@@ -318,9 +322,8 @@ class Verification {
     }
     const lost = { first: this.#expected, end: offset }
     this.#expected = offset
-    if (this.#isTold(lost, file, position)) return
     const message = 'records are missing before this place: a file is gone or was truncated'
-    this.#defect({ kind: 'gap', file, position, lost, message })
+    this.#missing({ kind: 'gap', file, position, message }, lost)
   }
 
   #settlePending(offset: number | undefined): void {
@@ -343,28 +346,27 @@ class Verification {
     const lost = { first: last ? reached : (this.#heldFrom() ?? 0), end: given }
     const file = last?.name ?? CHECKPOINT_NAME
     const position = last?.bytes ?? 0
-    if (lost.first >= lost.end || this.#isTold(lost, file, position)) return
+    if (lost.first >= lost.end) return
     const message =
-      'the log ends here, but its checkpoint has seen more: a file is gone or was truncated, or an older copy was put back'
-    this.#defect({ kind: 'end_lost', file, position, lost, message })
+      'the log ends here, but has been longer: a file is gone or was truncated, or an older copy was put back'
+    this.#missing({ kind: 'end_lost', file, position, message }, lost)
   }
 
-  /** Told with its segment's header, or written down by a repair. */
-  #isTold(lost: OffsetRange, file: string, position: number): boolean {
-    if (covers(this.#elsewhere, lost)) return true
-    if (!covers(this.#losses, lost)) return false
-    this.#noteKnown(file, position, lost)
-    return true
-  }
-
-  #noteKnown(file: string, position: number, lost: OffsetRange): void {
-    const message = 'these records are gone; a repair has written that down'
-    this.#note({ kind: 'known_loss', file, position, lost, message })
+  /** What is not told with a segment that cannot be read, or written down by a repair. */
+  #missing(defect: Defect, range: OffsetRange): void {
+    for (const part of subtract(range, this.#elsewhere)) {
+      const unknown = subtract(part, this.#losses)
+      for (const lost of unknown) this.#defect({ ...defect, lost })
+      if (unknown.length > 0) continue
+      const message = 'these records are gone; a repair has written that down'
+      this.#note({ ...defect, kind: 'known_loss', lost: part, message })
+    }
   }
 
   #defect(defect: Defect): void {
     const { totals, defects } = this.#report
     totals.defects++
+    totals.badBytes += defect.bytes ?? 0
     if (defect.lost) totals.lostRecords += defect.lost.end - defect.lost.first
     if (defects.length < FINDINGS_MAX) defects.push(defect)
   }

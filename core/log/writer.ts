@@ -149,8 +149,7 @@ export class SegmentWriter {
     // Of what was cut nothing may come back: offsets are left out between here and the next segment.
     if (this.#suspect) await this.cutUnsynced()
     await this.sync()
-    if (this.holdsRecords || first !== this.firstOffset) await this.#replace(first, epoch)
-    else await this.#remake(first, epoch)
+    await (this.holdsRecords ? this.#replace(first, epoch) : this.#remake(first, epoch))
   }
 
   /** After a failed sync: cuts what may be lost, goes on in a new segment. May be tried again. */
@@ -186,7 +185,7 @@ export class SegmentWriter {
   }
 
   /**
-   * The active segment holds no record, so the next one takes its name. Without it the one before
+   * The active segment holds no record: the next one takes its place. Without it the one before
    * would be the last, maybe of an epoch whose offsets from here on were given away: a crash in
    * between must begin a new one.
    */

@@ -24,6 +24,7 @@ import type { Prng } from '../../core/runtime/prng.ts'
  *   7. The process dies at any step of any operation (`crashAt`): before it, after it, or in the
  *      middle of a write. From then on no operation of that incarnation ever settles.
  *   8. A synced byte of a file changes (`rot`), when told to.
+ *   9. An older copy of the whole disk is put back (`backup`), when told to.
  * Not in the model: synced bytes that vanish (the damage tests do that), reads that fail.
  */
 export interface Faults {
@@ -77,6 +78,19 @@ export class FaultDisk {
   reboot(kind: 'process' | 'power'): void {
     this.#alive?.die()
     if (kind === 'power') this.root.losePower(this.prng)
+  }
+
+  /**
+   * A backup of what a process would see now.
+   *
+   * @returns Puts it back, synced, in place of everything; ends the incarnation that is alive.
+   */
+  backup(): () => void {
+    const kept = this.root.copy()
+    return () => {
+      this.#alive?.die()
+      this.root.become(kept.copy())
+    }
   }
 
   /** Flips bits of one byte that was synced; the process notices only when it reads it. */
@@ -385,6 +399,14 @@ class FileNode {
     if (prng.chance(0.5)) this.cached = this.#platter.copy()
   }
 
+  /** As after a sync. */
+  copy(): FileNode {
+    const copy = new FileNode(this.changedAt)
+    copy.cached = this.cached.copy()
+    copy.#platter = this.cached.copy()
+    return copy
+  }
+
   rot(position: number): void {
     this.#dirty = []
     this.cached.bytes[position] ^= 0x55
@@ -463,6 +485,19 @@ class DirectoryNode {
   change(change: EntryChange): void {
     applyEntry(this.cached, change)
     this.#dirty.push(change)
+  }
+
+  copy(): DirectoryNode {
+    const copy = new DirectoryNode()
+    for (const [name, node] of this.cached) copy.cached.set(name, node.copy())
+    copy.#platter = new Map(copy.cached)
+    return copy
+  }
+
+  become(other: DirectoryNode): void {
+    this.cached = other.cached
+    this.#platter = other.#platter
+    this.#dirty = []
   }
 
   sync(): void {

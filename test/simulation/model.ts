@@ -1,4 +1,4 @@
-import type { LogRecord } from '../../core/log/reader.ts'
+import type { Cursor, LogRecord } from '../../core/log/reader.ts'
 
 /** An invariant that did not hold. */
 export interface Violation {
@@ -50,6 +50,9 @@ export class Model {
   readonly #acked = new Map<number, Acked>()
   /** Offsets that the overflow policy gave up. */
   readonly #dropped = new Set<number>()
+  readonly #epochs = new Set<string>()
+  /** Every offset that was ever given away is below. */
+  givenEnd = 0
   note = { set: 0, saved: 0 }
 
   constructor(report: (message: string) => void) {
@@ -75,6 +78,8 @@ export class Model {
         this.#report(`offset ${offset} was given away twice: ${before.epoch} and ${epoch}`)
       }
       this.#sent[id].fate = 'acked'
+      this.givenEnd = Math.max(this.givenEnd, offset + 1)
+      this.#epochs.add(epoch)
       this.#acked.set(offset, { id, epoch, risky })
       this.#name(`${epoch}/${offset}`, id)
     }
@@ -96,6 +101,21 @@ export class Model {
   /** A synced byte changed: any record may be gone. */
   everythingIsRisky(): void {
     for (const acked of this.#acked.values()) acked.risky = true
+  }
+
+  /** An older copy of the disk was put back: what came after it is gone, but not its names. */
+  putBack(): void {
+    this.#acked.clear()
+    for (const reader of Object.values(this.readers)) {
+      Object.assign(reader, { committed: 0, checkpointed: 0, saved: false, next: 0 })
+    }
+    this.note.saved = 0
+  }
+
+  began({ epoch, offset }: Cursor, atLeast: number): void {
+    if (this.#epochs.has(epoch)) this.#report(`epoch ${epoch} began twice`)
+    this.#epochs.add(epoch)
+    if (offset < atLeast) this.#report(`an epoch began at ${offset}, not at ${atLeast} or behind`)
   }
 
   /** An orderly stop synced everything. */
@@ -139,6 +159,7 @@ export class Model {
       this.#report(`${name} was given bytes at ${epoch}/${offset} that nobody appended`)
       return
     }
+    this.givenEnd = Math.max(this.givenEnd, offset + 1)
     const acked = this.#acked.get(offset)
     if (acked && acked.id !== id && !acked.risky) {
       this.#report(`${name} was given ${id} at ${offset}, where ${acked.id} was acknowledged`)

@@ -89,6 +89,18 @@ const MUTANTS: Mutant[] = [
     to: "!== 'group' && false"
   },
   {
+    name: 'goes on in the epoch it had when told that an older copy was put back',
+    file: 'log.ts',
+    from: 'const epoch = nextEpoch([generation(this.#writer.epoch)], this.#random)',
+    to: 'const epoch = this.#writer.epoch'
+  },
+  {
+    name: 'begins a new epoch where the old one stopped',
+    file: 'log.ts',
+    from: 'const offset = Math.max(atLeast, this.#control.durableEnd)',
+    to: 'const offset = this.#control.durableEnd'
+  },
+  {
     name: 'leaves a half-made segment standing',
     file: 'active-segment.ts',
     from: '      await disk.unlink(name)\n',

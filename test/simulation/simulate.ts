@@ -28,6 +28,10 @@ interface Plan {
   capacityBytes: number
   /** Chance that a synced byte has changed when the process comes back. */
   rots: number
+  /** Chance that an older copy of the disk is put back between two lives. */
+  restores: number
+  /** Readers mostly find what an earlier life has left. */
+  readsLate: boolean
   softLagMax: number
   recordBytesMax: number
 }
@@ -59,6 +63,9 @@ class Simulation {
   #now = 1_700_000_000_000
   #waiting: (() => void)[] = []
   #incarnation!: Incarnation
+  #putBack: () => void = () => {}
+  /** The owner learns elsewhere that later offsets than the log knows of were given away. */
+  #isOldCopy = false
 
   constructor(seed: number) {
     this.#seed = seed
@@ -75,7 +82,8 @@ class Simulation {
   async run(): Promise<void> {
     const lives = 1 + this.#prng.int(LIVES_MAX)
     for (this.#life = 1; this.#life <= lives; this.#life++) {
-      this.#disk.faults = this.#plan.faults
+      // A disk that fails from the start on seldom lets a log get far.
+      this.#disk.faults = this.#prng.chance(0.5) ? NO_FAULTS : this.#plan.faults
       this.#disk.capacityBytes = this.#plan.capacityBytes
       const crashAt = this.#prng.chance(0.8)
         ? 1 + this.#prng.int(this.#prng.pick([50, this.#plan.rots > 0 ? 50 : 400, 1500]))
@@ -93,14 +101,21 @@ class Simulation {
     this.#waiting = []
     this.#incarnation = this.#disk.boot(() => this.#turn(), crashAt)
     const log = await this.#open()
+    let actions = last ? 20 : this.#prng.int(ACTIONS_MAX)
     if (log) {
+      if (!last) this.#disk.faults = this.#plan.faults
       const life = new Life(log)
+      if (this.#isOldCopy) {
+        await this.#until(this.#beginEpoch(log, this.#model.givenEnd))
+        // Where that failed the owner stores nothing either.
+        if (this.#incarnation.dead || log.status.state !== 'open') actions = 0
+        else this.#isOldCopy = false
+      }
       // One may come late: what it has not read must wait for it.
       const { readers } = this.#model
       const known = Object.keys(readers).filter(name => readers[name].saved)
       const late = last || this.#repeatsMore ? undefined : this.#prng.pick([undefined, ...known])
       for (const name of ['hard', 'soft']) if (name !== late) await this.#openReader(life, name)
-      const actions = last ? 20 : this.#prng.int(ACTIONS_MAX)
       for (let n = 0; n < actions && !this.#incarnation.dead; n++) {
         if (log.status.state !== 'open' || this.violations.length > 0) break
         if (late && !life.readers[late] && n === 60) await this.#openReader(life, late)
@@ -116,6 +131,18 @@ class Simulation {
     this.#kept &&= !power && this.#plan.faults === NO_FAULTS
     this.#disk.reboot(power ? 'power' : 'process')
     if (this.#prng.chance(this.#plan.rots)) this.#rot()
+    if (this.#plan.restores > 0) this.#backUpOrRestore()
+  }
+
+  #backUpOrRestore(): void {
+    if (this.#life === 1 || !this.#prng.chance(this.#plan.restores)) {
+      this.#putBack = this.#disk.backup()
+      return
+    }
+    this.#putBack()
+    this.#model.putBack()
+    this.#isOldCopy = true
+    this.#kept = false
   }
 
   /** One byte of a frame of the last segment: its record is lost, its name must not come again. */
@@ -190,6 +217,7 @@ class Simulation {
     if (choice < 35) {
       if (life.underWay < UNDER_WAY_MAX) this.#append(life)
     } else if (choice < 55) {
+      if (this.#plan.readsLate && this.#prng.chance(0.9)) return
       this.#read(life, this.#prng.chance(0.7) ? 'hard' : 'soft')
     } else if (choice < 65) {
       this.#commit(life, this.#prng.pick(['hard', 'soft']))
@@ -199,6 +227,9 @@ class Simulation {
       this.#forget(log.maintain())
     } else if (choice < 75) {
       log.setNote('n', String(++this.#model.note.set))
+    } else if (choice === 99 && this.#prng.chance(0.2)) {
+      const atLeast = Math.max(0, log.status.end + this.#prng.int(12) - 6)
+      this.#forget(this.#beginEpoch(log, atLeast))
     } else if (choice < 76) {
       this.#now += this.#prng.int(100_000)
     }
@@ -209,9 +240,9 @@ class Simulation {
     const payloads = Array.from({ length: 1 + this.#prng.int(4) }, () => this.#payload())
     const ids = payloads.map(payload => this.#model.send(payload))
     life.underWay++
-    const { epoch } = log.status
     const settled = log.append(payloads).then(
       first => {
+        const { epoch } = log.status
         if (first < life.acked) this.#report(`append settled at ${first}, behind ${life.acked}`)
         life.acked = first + payloads.length
         this.#model.ack(ids, first, epoch, this.#plan.sync !== 'group')
@@ -223,6 +254,16 @@ class Simulation {
       }
     )
     this.#forget(settled.finally(() => life.underWay--))
+  }
+
+  async #beginEpoch(log: DurableLog, atLeast: number): Promise<void> {
+    try {
+      this.#model.began(await log.beginEpoch(atLeast), atLeast)
+    } catch (error) {
+      const { code } = error as OperationalError
+      const told = code === 'LOG_FULL' || code === 'LOG_CLOSED' || code === 'DISK_FAILED'
+      if (!told) this.#report(`beginEpoch rejects with ${error}`)
+    }
   }
 
   /** Mostly small, some larger than a segment, some full of imitated frames. */
@@ -424,7 +465,7 @@ function plan(prng: Prng): Plan {
   const bytesMax = segmentBytes * prng.pick([3, 4, 8]) + 8192
   const trouble = prng.int(10)
   const faults = {
-    syncFails: trouble === 0 ? 0.06 : trouble === 9 ? 0.1 : 0,
+    syncFails: trouble === 0 ? 0.06 : trouble === 7 ? 0.1 : trouble === 9 ? 0.1 : 0,
     writeFails: trouble === 1 || trouble === 9 ? 0.02 : 0,
     noSpace: trouble === 2 ? 0.05 : trouble === 9 ? 0.15 : 0
   }
@@ -433,8 +474,10 @@ function plan(prng: Prng): Plan {
     segmentBytes,
     overflow: prng.pick(['drop_oldest', 'drop_oldest', 'drop_newest', 'block'] as const),
     sync: prng.pick(['group', 'group', 'group', 'group', 'interval', 'never'] as const),
-    faults: trouble < 3 || trouble === 9 ? faults : NO_FAULTS,
+    faults: trouble < 3 || trouble === 7 || trouble === 9 ? faults : NO_FAULTS,
     capacityBytes: trouble === 3 ? Math.floor(bytesMax * 0.7) + 20_000 : Number.POSITIVE_INFINITY,
+    readsLate: prng.chance(0.5),
+    restores: trouble === 6 ? 0.5 : 0,
     rots: trouble === 4 || trouble === 5 ? 0.6 : 0,
     softLagMax: prng.pick([0, 5, 50, 100_000]),
     recordBytesMax: Math.floor(segmentBytes * 1.2)

@@ -1,0 +1,43 @@
+import type { RouterOptions } from '../../agent/routing/router.ts'
+import type { AlertEvent, AlertFrame } from '../../core/contract/alert-event.ts'
+import type { Cursor } from '../../core/log/reader.ts'
+import type { ReaderClaim, ReaderGap } from '../../core/log/reader-claim.ts'
+import type { ErrorCode } from '../../core/runtime/errors.ts'
+import type { DetectorConfig } from '../../detector/config.ts'
+import type { EdgeDetector } from '../../detector/edge-detector.ts'
+
+/** Everything the edge detector needs to know, as plain data: it may run in another thread. */
+export interface EdgePlan {
+  agentId: string
+  claim: ReaderClaim
+  router: RouterOptions
+  config: DetectorConfig
+  snapshotDirectory: string
+  /** Position of the record behind the newest alert frame stored. */
+  lastAlertSource: Cursor | undefined
+}
+
+export interface EdgeThreadData {
+  plan: EdgePlan
+  logLevel: string
+}
+
+export interface EdgeStatus {
+  openAlerts: AlertEvent[]
+  counters: ReturnType<EdgeDetector['counters']>
+}
+
+/** To the thread. */
+export type EdgeOrder =
+  | { kind: 'stored'; id: number; refusal?: { code: ErrorCode; message: string } }
+  | { kind: 'ask'; id: number }
+  | { kind: 'stop' }
+
+/** From the thread. */
+export type EdgeNews =
+  | { kind: 'store'; id: number; frame: AlertFrame }
+  | { kind: 'status'; id: number; status: EdgeStatus }
+  | { kind: 'gap'; gap: ReaderGap }
+  /** The replay is over: these are open. */
+  | { kind: 'caught-up'; openAlerts: AlertEvent[] }
+  | { kind: 'stopped' }

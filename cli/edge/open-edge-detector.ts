@@ -1,0 +1,40 @@
+import { Router } from '../../agent/routing/router.ts'
+import type { AlertFrame } from '../../core/contract/alert-event.ts'
+import { ControlBlock } from '../../core/log/control-block.ts'
+import { openClaimedReader, type ReaderGap } from '../../core/log/reader-claim.ts'
+import type { Logger } from '../../core/runtime/log.ts'
+import { EdgeDetector } from '../../detector/edge-detector.ts'
+import { SnapshotFiles } from '../../detector/snapshot-files.ts'
+import type { EdgePlan } from './edge-message.ts'
+
+const STREAM = 'edge'
+
+/**
+ * Builds the edge detector, in whichever thread. It is not started. What its reader decodes, it
+ * decodes with the uplink's own rules.
+ */
+export async function openEdgeDetector(
+  plan: EdgePlan,
+  appendAlerts: (frame: AlertFrame) => Promise<void>,
+  onGap: (gap: ReaderGap) => void,
+  logger: Logger
+): Promise<EdgeDetector> {
+  const router = new Router(plan.router)
+  const reader = openClaimedReader(plan.claim, { onGap })
+  const control = new ControlBlock(plan.claim.control)
+  const snapshots = await SnapshotFiles.open(plan.snapshotDirectory)
+  return new EdgeDetector({
+    config: plan.config,
+    source: `/fieldline/${plan.agentId}`,
+    reader,
+    decode: record => router.readings(record),
+    appendAlerts,
+    lastAlertSource: plan.lastAlertSource,
+    snapshots: {
+      load: () => snapshots.load(STREAM),
+      save: bytes => snapshots.save(STREAM, bytes)
+    },
+    durableEnd: () => ({ epoch: reader.position.epoch, offset: control.durableEnd }),
+    logger
+  })
+}
