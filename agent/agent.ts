@@ -3,6 +3,7 @@ import path from 'node:path'
 import type { RouteConfig } from '../core/contract/route-config.ts'
 import type { ClockMark } from '../core/contract/stored-message.ts'
 import { DurableLog } from '../core/log/log.ts'
+import type { Cursor } from '../core/log/reader.ts'
 import { openClaimedReader, type ReaderGap } from '../core/log/reader-claim.ts'
 import { type Clock, systemClock } from '../core/runtime/clock.ts'
 import { pause } from '../core/runtime/deadline.ts'
@@ -243,6 +244,7 @@ export class Agent {
       return new UplinkThread({
         planOf: lane => this.#planOf(lane),
         onGap: (lane, gap) => this.#logOf(lane).reportGap(UPLINK, gap),
+        onBeyondEnd: (lane, cursor) => this.#beginEpoch(lane, cursor),
         logger
       })
     }
@@ -251,9 +253,30 @@ export class Agent {
       const plan = this.#planOf(lane)
       const onGap = (gap: ReaderGap) => this.#logOf(lane).reportGap(UPLINK, gap)
       const reader = openClaimedReader(plan.claim, { onGap })
-      return openLane(plan, reader, logger, bootId => marks.get(bootId))
+      return openLane(
+        plan,
+        reader,
+        logger,
+        bootId => marks.get(bootId),
+        cursor => this.#beginEpoch(lane, cursor)
+      )
     })
     return new InlineUplink(lanes, marks)
+  }
+
+  /** The log is an older copy of itself: what it stores from now on must not take known ids. */
+  #beginEpoch(lane: LaneName, cursor: Cursor): void {
+    const { logger } = this.#options
+    this.#logOf(lane)
+      .beginEpoch(cursor.offset)
+      .then(
+        ({ epoch }) =>
+          logger.error(
+            { event: 'log.older_copy', lane, cursor, epoch },
+            'Kafka knows a later end of this log than its files hold: they are an older copy. A new epoch begins, so that no id is given twice; what was stored since the copy keeps its ids.'
+          ),
+        error => logger.error({ event: 'log.epoch_failed', lane }, messageOf(error))
+      )
   }
 
   #planOf(lane: LaneName): LanePlan {

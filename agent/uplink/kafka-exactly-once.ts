@@ -67,7 +67,7 @@ export class ExactlyOnceDelivery implements Delivery {
       try {
         const unclear = this.#open === undefined
         const open = await this.#session()
-        if (unclear && reaches(open.committed, upTo)) {
+        if (unclear && isSame(open.committed, upTo)) {
           this.#faults.over()
           return true
         }
@@ -155,6 +155,11 @@ function parseCursor(
   }
 }
 
-function reaches(committed: Cursor | undefined, upTo: Cursor): boolean {
-  return committed?.epoch === upTo.epoch && committed.offset >= upTo.offset
+/**
+ * Whether the unanswered commit took place. Only exactly this cursor says so: with every other
+ * producer fenced Kafka holds it or the one before, and a log restored from a backup may find one
+ * that is far ahead of what it holds.
+ */
+function isSame(committed: Cursor | undefined, upTo: Cursor): boolean {
+  return committed?.epoch === upTo.epoch && committed.offset === upTo.offset
 }

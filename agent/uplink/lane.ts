@@ -1,5 +1,5 @@
 import { HEADERS } from '../../core/contract/headers.ts'
-import type { LogBatch, LogReader, LogRecord } from '../../core/log/reader.ts'
+import type { Cursor, LogBatch, LogReader, LogRecord } from '../../core/log/reader.ts'
 import type { Clock } from '../../core/runtime/clock.ts'
 import type { Logger } from '../../core/runtime/log.ts'
 import type { Delivery, LaneState } from './delivery.ts'
@@ -10,6 +10,11 @@ export interface LaneOptions {
   name: string
   reader: LogReader
   delivery: Delivery
+  /**
+   * The lane had come further than the log now reaches: its files are an older copy, and offsets
+   * would be given a second time. Told at most once.
+   */
+  onBeyondEnd: (cursor: Cursor) => void
   /** Turns one stored record into what Kafka gets; pure but for counters. */
   render: (record: LogRecord, now: number) => OutgoingRecord[]
   /** Kept by the renderer and the delivery, shown by the lane. */
@@ -150,7 +155,10 @@ export class Lane implements LaneView {
       ahead.abort()
       await next
       // It is later than the checkpoint: it counts if it speaks of this log.
-      if (!(await reader.seek(committed))) await reader.seek(local)
+      if (!(await reader.seek(committed))) {
+        await reader.seek(local)
+        if (committed.epoch === local.epoch) this.#options.onBeyondEnd(committed)
+      }
       reader.commit(reader.position)
       next = this.#readBatch(false)
     }

@@ -3,7 +3,7 @@ import path from 'node:path'
 import type { RouteConfig } from '../../core/contract/route-config.ts'
 import type { ClockMark } from '../../core/contract/stored-message.ts'
 import { nodeDisk } from '../../core/log/node-disk.ts'
-import type { LogReader } from '../../core/log/reader.ts'
+import type { Cursor, LogReader } from '../../core/log/reader.ts'
 import type { ReaderClaim } from '../../core/log/reader-claim.ts'
 import { systemClock } from '../../core/runtime/clock.ts'
 import type { KafkaConfig } from '../../core/runtime/kafka-config.ts'
@@ -42,7 +42,8 @@ export function openLane(
   plan: LanePlan,
   reader: LogReader,
   logger: Logger,
-  knownMark: (bootId: bigint) => ClockMark | undefined
+  knownMark: (bootId: bigint) => ClockMark | undefined,
+  onBeyondEnd: (cursor: Cursor) => void
 ): Lane {
   const { uplink, agentId } = plan
   const router = new Router({
@@ -68,6 +69,7 @@ export function openLane(
       plan.lane === 'telemetry'
         ? (record, now) => router.route(record, now)
         : renderAlerts(agentId, uplink.alertTopic, uplink.deadLetterTopic),
+    onBeyondEnd,
     deadLetters,
     batchBytesMax: uplink.batchBytesMax,
     batchRecordsMax: uplink.batchRecordsMax,

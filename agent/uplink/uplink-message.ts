@@ -1,7 +1,8 @@
 import type { ClockMark } from '../../core/contract/stored-message.ts'
+import type { Cursor } from '../../core/log/reader.ts'
 import type { ReaderGap } from '../../core/log/reader-claim.ts'
 import type { LaneView } from './lane-view.ts'
-import type { LanePlan } from './open-lane.ts'
+import type { LaneName, LanePlan } from './open-lane.ts'
 
 /** What the uplink's thread is started with. */
 export interface UplinkThreadData {
@@ -16,5 +17,6 @@ export type UplinkOrder = { kind: 'mark'; mark: ClockMark } | { kind: 'stop'; dr
 /** From the thread. */
 export type UplinkNews =
   | { kind: 'lanes'; lanes: LaneView[] }
-  | { kind: 'gap'; lane: string; gap: ReaderGap }
+  | { kind: 'gap'; lane: LaneName; gap: ReaderGap }
+  | { kind: 'beyond-end'; lane: LaneName; cursor: Cursor }
   | { kind: 'stopped' }

@@ -1,5 +1,6 @@
 import { Worker } from 'node:worker_threads'
 import type { ClockMark } from '../../core/contract/stored-message.ts'
+import type { Cursor } from '../../core/log/reader.ts'
 import type { ReaderGap } from '../../core/log/reader-claim.ts'
 import type { Logger } from '../../core/runtime/log.ts'
 import type { LaneView, Uplink } from './lane-view.ts'
@@ -10,6 +11,8 @@ export interface UplinkThreadOptions {
   /** Claims the lane's reader anew: where it goes on after the thread had to be started again. */
   planOf: (lane: LaneName) => LanePlan
   onGap: (lane: LaneName, gap: ReaderGap) => void
+  /** See `LaneOptions`. */
+  onBeyondEnd: (lane: LaneName, cursor: Cursor) => void
   logger: Logger
 }
 
@@ -84,7 +87,8 @@ export class UplinkThread implements Uplink {
 
   #hear(news: UplinkNews): void {
     if (news.kind === 'lanes') this.#lanes = news.lanes
-    else if (news.kind === 'gap') this.#options.onGap(news.lane as LaneName, news.gap)
+    else if (news.kind === 'gap') this.#options.onGap(news.lane, news.gap)
+    else if (news.kind === 'beyond-end') this.#options.onBeyondEnd(news.lane, news.cursor)
   }
 
   #order(order: UplinkOrder): void {

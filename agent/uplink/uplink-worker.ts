@@ -26,7 +26,13 @@ const lanes = plans.map(plan => {
   const onGap = (gap: Extract<UplinkNews, { kind: 'gap' }>['gap']) =>
     tell({ kind: 'gap', lane: plan.lane, gap })
   const reader = openClaimedReader(plan.claim, { onGap })
-  return openLane(plan, reader, logger, bootId => marks.get(bootId))
+  return openLane(
+    plan,
+    reader,
+    logger,
+    bootId => marks.get(bootId),
+    cursor => tell({ kind: 'beyond-end', lane: plan.lane, cursor })
+  )
 })
 const news = setInterval(tellLanes, NEWS_INTERVAL_MS)
 port.on('message', (order: UplinkOrder) => {

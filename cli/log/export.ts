@@ -69,7 +69,7 @@ async function writeEntries(
       for (const entry of entriesOf(place, record)) {
         if (entries >= limit || !isSelected(options, entry)) continue
         entries++
-        if (format === 'ndjson') text += jsonLine(entry.json)
+        if (format === 'ndjson') text += jsonLine(entry.json())
         else {
           await output.write(entry.raw)
           if (delimiter !== '') await output.write(delimiter)

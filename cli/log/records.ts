@@ -13,8 +13,8 @@ export interface Entry {
   topic?: string
   /** Epoch ms: when the agent received it; of an alert, when it happened. */
   at?: number
-  /** The line's object. */
-  json: object
+  /** The line's object: made when it is wanted. */
+  json: () => object
   /** As it came in; of an alert, its event. */
   raw: Uint8Array
 }
@@ -26,8 +26,6 @@ export interface Entry {
  */
 export function entriesOf(place: LogPlace, { epoch, offset, payload }: LogRecord): Entry[] {
   const bytes = Buffer.from(payload.buffer, payload.byteOffset, payload.byteLength)
-  const id = place.agentId ? formatEventId(place.agentId, epoch, offset) : null
-  const where = { id, epoch, offset }
   if (place.lane === 'alerts') {
     const frame = decodeAlertFrame(bytes)
     return frame
@@ -36,16 +34,19 @@ export function entriesOf(place: LogPlace, { epoch, offset, payload }: LogRecord
           offset,
           topic: alertMqttTopic(event.data),
           at: Date.parse(event.time),
-          json: event,
+          json: () => event,
           raw: Buffer.from(JSON.stringify(event))
         }))
-      : [unknown(where, bytes)]
+      : [unknown(place, epoch, offset, bytes)]
   }
   const stored = decodeStoredRecord(bytes)
   if (stored.kind === 'clock-mark') return []
-  if (stored.kind === 'unknown') return [unknown(where, bytes)]
+  if (stored.kind === 'unknown') return [unknown(place, epoch, offset, bytes)]
   const { topic, clientId, qos, dup, retain, receivedAt, payload: raw } = stored.message
-  const json = { ...where, topic, clientId, qos, dup, retain, receivedAt, ...textOf(raw) }
+  const json = () => {
+    const id = idOf(place, epoch, offset)
+    return { id, epoch, offset, topic, clientId, qos, dup, retain, receivedAt, ...textOf(raw) }
+  }
   return [{ epoch, offset, topic, at: receivedAt, json, raw }]
 }
 
@@ -60,8 +61,16 @@ export function timeOf(place: LogPlace, payload: Buffer): number | undefined {
   return stored.kind === 'clock-mark' ? stored.mark.wallAt : undefined
 }
 
-function unknown(where: { id: string | null; epoch: string; offset: number }, bytes: Buffer) {
-  return { ...where, json: { ...where, record: bytes.toString('base64') }, raw: bytes }
+function unknown(place: LogPlace, epoch: string, offset: number, bytes: Buffer): Entry {
+  const json = () => ({
+    ...{ id: idOf(place, epoch, offset), epoch, offset },
+    record: bytes.toString('base64')
+  })
+  return { epoch, offset, json, raw: bytes }
+}
+
+function idOf({ agentId }: LogPlace, epoch: string, offset: number): string | null {
+  return agentId === undefined ? null : formatEventId(agentId, epoch, offset)
 }
 
 /** Text where it is text, else base64, and then it says so. */

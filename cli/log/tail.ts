@@ -55,7 +55,7 @@ export async function tailLog(
     const show = async (upTo: number | undefined) => {
       for await (const records of reader.read(upTo, options.follow || live)) {
         const entries = records.flatMap(wanted)
-        const text = entries.map(entry => (options.json ? jsonLine(entry.json) : line(entry)))
+        const text = entries.map(entry => (options.json ? jsonLine(entry.json()) : line(entry)))
         if (text.length > 0) await output.write(text.join(''))
         if (options.signal.aborted) return
       }

@@ -9,9 +9,7 @@ import {
   type ValidSegment,
   validSegments
 } from './log-files.ts'
-import { FRAMES_POSITION } from './segment.ts'
-import { type WalkedFrame, walkSegment } from './segment-walk.ts'
-import { findFrame } from './tail-scan.ts'
+import { placeNearEnd, type WalkedFrame, walkSegment } from './segment-walk.ts'
 
 /** What a log directory holds, found out without a lock and without reading all of it. */
 export interface LogSummary {
@@ -143,26 +141,23 @@ async function firstFrame(
   return undefined
 }
 
-/** Looks from behind, further and further: frames are found anywhere by their salted checks. */
+/** Looks from behind, further and further. */
 async function lastFrame(
   file: DiskFile,
   { header, bytes }: ValidSegment,
   next: number | undefined
 ): Promise<WalkedFrame | undefined> {
-  const limit = next ?? Number.POSITIVE_INFINITY
+  const limit = next === undefined ? {} : { limit: next }
   for (let span = TAIL_BYTES; ; span *= 8) {
-    const from = Math.max(FRAMES_POSITION, bytes - span)
-    const search = { first: header.firstOffset, end: Math.min(limit, header.firstOffset + bytes) }
-    const position = await findFrame(file, header.salt, { from, bytes, ...search })
+    const from = await placeNearEnd(file, header, { bytes, span, ...limit })
     let last: WalkedFrame | undefined
-    if (position !== undefined) {
-      const options = { from: { position, offset: header.firstOffset }, bytes, limit }
-      for await (const { frames } of walkSegment(file, header, options)) {
-        const frame = frames.at(-1)
-        if (frame) last = { ...frame, payload: Buffer.from(frame.payload) }
-      }
+    for await (const { frames } of from
+      ? walkSegment(file, header, { from, bytes, ...limit })
+      : []) {
+      const frame = frames.at(-1)
+      if (frame) last = { ...frame, payload: Buffer.from(frame.payload) }
     }
-    if (last || from === FRAMES_POSITION) return last
+    if (last || span >= bytes) return last
   }
 }
 

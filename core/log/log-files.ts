@@ -121,8 +121,8 @@ async function readSegment(
   const file = await openIfPresent(disk, path.join(directory, name))
   if (!file) return undefined
   try {
-    const { bytes, changedAt } = await disk.stat(path.join(directory, name))
-    const found = { name, first, bytes, changedAt }
+    const found = { first, ...(await statOf(disk, directory, name)) }
+    const { bytes } = found
     const check = await readSegmentHeader(file)
     if (check.kind === 'newer') return { ...found, state: 'newer', version: check.version }
     if (bytes < FRAMES_POSITION) return { ...found, state: 'half_made' }
@@ -169,11 +169,16 @@ async function listInto(
   try {
     for (const entry of (await disk.list(path.join(directory, name))).sort()) {
       const inside = path.join(name, entry)
-      into.push({ name: inside, ...(await disk.stat(path.join(directory, inside))) })
+      into.push(await statOf(disk, directory, inside))
     }
   } catch (error) {
     // A file of that name is a stranger's; what aged out meanwhile is gone.
     if (systemCode(error) === 'ENOTDIR') files.foreign.push(name)
     else if (systemCode(error) !== 'ENOENT') throw error
   }
+}
+
+async function statOf(disk: Disk, directory: string, name: string): Promise<FoundFile> {
+  const { bytes, changedAt } = await disk.stat(path.join(directory, name))
+  return { name, bytes, changedAt: Math.round(changedAt) }
 }

@@ -35,7 +35,8 @@ export interface WalkOptions {
   chunkBytes?: number
 }
 
-const CHUNK_BYTES = 1 << 20
+/** Small, since of each chunk there is an object a frame as well. */
+const CHUNK_BYTES = 128 << 10
 
 /** Streams a segment, passing over what is damaged. Memory: one chunk. Changes nothing. */
 export async function* walkSegment(
@@ -81,6 +82,26 @@ export async function* walkSegment(
     }
     if (part.frames.length > 0 || part.damage) yield part
   }
+}
+
+/**
+ * A frame near a segment's end, to begin a walk at: found anywhere by its salted check.
+ *
+ * @param span How many bytes from the end to look from.
+ * @returns undefined when there is no valid frame below `limit` in these bytes.
+ */
+export async function placeNearEnd(
+  file: DiskFile,
+  { firstOffset, salt }: SegmentHeader,
+  { bytes, span, limit }: { bytes: number; span: number; limit?: number }
+): Promise<{ position: number; offset: number } | undefined> {
+  const position = await findFrame(file, salt, {
+    from: Math.max(FRAMES_POSITION, bytes - span),
+    bytes,
+    first: firstOffset,
+    end: Math.min(limit ?? Number.POSITIVE_INFINITY, firstOffset + bytes)
+  })
+  return position === undefined ? undefined : { position, offset: firstOffset }
 }
 
 interface Run {

@@ -1,6 +1,6 @@
 import path from 'node:path'
 import { loadCheckpoint } from './checkpoint.ts'
-import type { Disk } from './disk.ts'
+import type { Disk, DiskFile } from './disk.ts'
 import { FRAME_HEADER_BYTES } from './frame.ts'
 import {
   type FoundSegment,
@@ -12,7 +12,7 @@ import {
 import { type OffsetRange, subtract } from './losses.ts'
 import type { LogRecord } from './reader.ts'
 import { parseSegmentName } from './segment.ts'
-import { walkSegment } from './segment-walk.ts'
+import { placeNearEnd, walkSegment } from './segment-walk.ts'
 import type { Damage } from './tail-scan.ts'
 
 /** What an offline reader had to pass over. */
@@ -205,28 +205,48 @@ export async function offsetOfLast(
   let from: number | undefined
   let behind: number | undefined
   for (let index = segments.length - 1; index >= 0; index--) {
-    const { name, header } = segments[index]
-    const file = await openIfPresent(disk, path.join(directory, name))
-    if (!file) break
-    const matching: number[] = []
-    let last: number | undefined
     const limit = Math.min(end, segments[index + 1]?.first ?? end)
+    const file = await openIfPresent(disk, path.join(directory, segments[index].name))
+    if (!file) break
     try {
-      for await (const { frames } of walkSegment(file, header, { limit })) {
-        for (const { offset, payload } of frames) if (match(payload)) matching.push(offset)
-        last = frames.at(-1)?.offset ?? last
-        if (matching.length > wanted * 2) matching.splice(0, matching.length - wanted)
-      }
+      const found = await lastMatching(file, segments[index], { wanted, limit, match })
+      if (found.last !== undefined) behind ??= found.last + 1
+      from = found.offsets[0] ?? from
+      wanted -= found.offsets.length
     } finally {
       await file.close()
     }
-    if (last !== undefined) behind ??= last + 1
-    const kept = wanted > 0 ? matching.slice(-wanted) : []
-    from = kept[0] ?? from
-    wanted -= kept.length
     if (wanted === 0 && behind !== undefined) break
   }
   return from ?? behind ?? 0
+}
+
+const NEAR_END_BYTES = 64 << 10
+
+/** Looks from behind, further and further: people ask for ten records of a large segment. */
+async function lastMatching(
+  file: DiskFile,
+  { header, bytes }: ValidSegment,
+  options: { wanted: number; limit: number; match: (payload: Buffer) => boolean }
+): Promise<{ offsets: number[]; last: number | undefined }> {
+  const { wanted, limit, match } = options
+  for (let span = NEAR_END_BYTES; ; span *= 8) {
+    const whole = span >= bytes
+    const from = whole ? undefined : await placeNearEnd(file, header, { bytes, span, limit })
+    const offsets: number[] = []
+    let last: number | undefined
+    if (from || whole) {
+      const options = { limit, bytes, ...(from ? { from } : {}) }
+      for await (const { frames } of walkSegment(file, header, options)) {
+        for (const { offset, payload } of frames) if (match(payload)) offsets.push(offset)
+        last = frames.at(-1)?.offset ?? last
+        if (offsets.length > wanted * 2) offsets.splice(0, offsets.length - wanted)
+      }
+    }
+    if (whole || (last !== undefined && offsets.length >= wanted)) {
+      return { offsets: wanted > 0 ? offsets.slice(-wanted) : [], last }
+    }
+  }
 }
 
 /**

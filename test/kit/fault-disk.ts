@@ -47,6 +47,8 @@ export interface FaultDiskOptions {
 export class FaultDisk {
   faults: Faults
   capacityBytes: number
+  /** Cleared by the sync of a file that it has made fail. */
+  nextSyncFails = false
   readonly prng: Prng
   readonly now: () => number
   readonly root = new DirectoryNode()
@@ -291,7 +293,9 @@ class OpenFile implements DiskFile {
     return this.#step(share => {
       if (share < 1) return
       const { prng, faults } = this.#disk
-      if (!prng.chance(faults.syncFails)) return this.#node.sync()
+      const fails = this.#disk.nextSyncFails || prng.chance(faults.syncFails)
+      this.#disk.nextSyncFails = false
+      if (!fails) return this.#node.sync()
       this.#node.dropDirty(prng)
       throw systemError(prng.pick(['EIO', 'ENOSPC']), 'fdatasync')
     })

@@ -30,6 +30,8 @@ interface Plan {
   rots: number
   /** Chance that an older copy of the disk is put back between two lives. */
   restores: number
+  /** Chance, an append, that the next sync of a file fails, and no other. */
+  oneSyncFails: number
   /** Readers mostly find what an earlier life has left. */
   readsLate: boolean
   softLagMax: number
@@ -104,7 +106,7 @@ class Simulation {
     let actions = last ? 20 : this.#prng.int(ACTIONS_MAX)
     if (log) {
       if (!last) this.#disk.faults = this.#plan.faults
-      const life = new Life(log)
+      const life = new Life(log, last)
       if (this.#isOldCopy) {
         await this.#until(this.#beginEpoch(log, this.#model.givenEnd))
         // Where that failed the owner stores nothing either.
@@ -128,7 +130,8 @@ class Simulation {
     }
     this.#model.forgetPending()
     const power = this.#prng.chance(0.5)
-    this.#kept &&= !power && this.#plan.faults === NO_FAULTS
+    this.#kept &&= !power && this.#plan.faults === NO_FAULTS && this.#plan.oneSyncFails === 0
+    this.#disk.nextSyncFails = false
     this.#disk.reboot(power ? 'power' : 'process')
     if (this.#prng.chance(this.#plan.rots)) this.#rot()
     if (this.#plan.restores > 0) this.#backUpOrRestore()
@@ -207,8 +210,11 @@ class Simulation {
 
   /** On a full disk a checkpoint may be missing, which costs repeats. */
   get #repeatsMore(): boolean {
-    const { faults, capacityBytes } = this.#plan
-    return faults.noSpace + faults.syncFails > 0 || capacityBytes < Number.POSITIVE_INFINITY
+    const { faults, capacityBytes, oneSyncFails } = this.#plan
+    return (
+      faults.noSpace + faults.syncFails + oneSyncFails > 0 ||
+      capacityBytes < Number.POSITIVE_INFINITY
+    )
   }
 
   #act(life: Life): void {
@@ -240,6 +246,7 @@ class Simulation {
     const payloads = Array.from({ length: 1 + this.#prng.int(4) }, () => this.#payload())
     const ids = payloads.map(payload => this.#model.send(payload))
     life.underWay++
+    if (!life.last && this.#prng.chance(this.#plan.oneSyncFails)) this.#disk.nextSyncFails = true
     const settled = log.append(payloads).then(
       first => {
         const { epoch } = log.status
@@ -329,7 +336,8 @@ class Simulation {
 
   async #close(log: DurableLog): Promise<void> {
     await this.#until(log.close())
-    if (!this.#incarnation.dead && this.#disk.faults === NO_FAULTS) this.#model.nothingIsRisky()
+    const failing = this.#disk.faults !== NO_FAULTS || this.#plan.oneSyncFails > 0
+    if (!this.#incarnation.dead && !failing) this.#model.nothingIsRisky()
   }
 
   /** Everything is read and committed: nothing is missing, and the disk is free again. */
@@ -446,6 +454,8 @@ class Simulation {
 /** What the driver remembers of one life. */
 class Life {
   readonly log: DurableLog
+  /** The disk is whole, and everything is read in the end. */
+  readonly last: boolean
   readonly readers: Record<string, LogReader> = {}
   readonly reading = new Set<string>()
   readonly stopReading = new Map<string, AbortController>()
@@ -455,8 +465,9 @@ class Life {
   underWay = 0
   acked = 0
 
-  constructor(log: DurableLog) {
+  constructor(log: DurableLog, last: boolean) {
     this.log = log
+    this.last = last
   }
 }
 
@@ -465,7 +476,7 @@ function plan(prng: Prng): Plan {
   const bytesMax = segmentBytes * prng.pick([3, 4, 8]) + 8192
   const trouble = prng.int(10)
   const faults = {
-    syncFails: trouble === 0 ? 0.06 : trouble === 7 ? 0.1 : trouble === 9 ? 0.1 : 0,
+    syncFails: trouble === 0 ? 0.06 : trouble === 9 ? 0.1 : 0,
     writeFails: trouble === 1 || trouble === 9 ? 0.02 : 0,
     noSpace: trouble === 2 ? 0.05 : trouble === 9 ? 0.15 : 0
   }
@@ -474,9 +485,10 @@ function plan(prng: Prng): Plan {
     segmentBytes,
     overflow: prng.pick(['drop_oldest', 'drop_oldest', 'drop_newest', 'block'] as const),
     sync: prng.pick(['group', 'group', 'group', 'group', 'interval', 'never'] as const),
-    faults: trouble < 3 || trouble === 7 || trouble === 9 ? faults : NO_FAULTS,
+    faults: trouble < 3 || trouble === 9 ? faults : NO_FAULTS,
     capacityBytes: trouble === 3 ? Math.floor(bytesMax * 0.7) + 20_000 : Number.POSITIVE_INFINITY,
     readsLate: prng.chance(0.5),
+    oneSyncFails: trouble === 7 || trouble === 8 ? 0.3 : 0,
     restores: trouble === 6 ? 0.5 : 0,
     rots: trouble === 4 || trouble === 5 ? 0.6 : 0,
     softLagMax: prng.pick([0, 5, 50, 100_000]),

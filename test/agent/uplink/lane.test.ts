@@ -47,7 +47,7 @@ class FakeReader implements LogReader {
 
   async seek(cursor: Cursor): Promise<boolean> {
     this.seeks.push(cursor)
-    const believed = cursor.epoch === EPOCH
+    const believed = cursor.epoch === EPOCH && cursor.offset <= this.end
     this.position = believed ? cursor : at(0)
     return believed
   }
@@ -98,10 +98,12 @@ function laneOf(
   const delivery = new FakeDelivery()
   setUp(reader, delivery)
   const lines: Record<string, unknown>[] = []
+  const beyond: Cursor[] = []
   const lane = new Lane({
     name: 'telemetry',
     reader,
     delivery,
+    onBeyondEnd: cursor => beyond.push(cursor),
     render: ({ payload, offset }) => {
       if (offset === 99) throw new TypeError('a fault of ours')
       const value = Buffer.from(payload)
@@ -123,7 +125,7 @@ function laneOf(
   })
   lane.start()
   const settle = () => new Promise(resolve => setTimeout(resolve, 5))
-  return { lane, reader, delivery, settle, lines }
+  return { lane, reader, delivery, settle, lines, beyond }
 }
 
 test('batches are delivered in order, and the cursor follows each', async () => {
@@ -221,5 +223,15 @@ test('a fault of ours stops the lane with one line, keeps the records, and lets 
   const { lane, reader, lines } = laneOf(101)
   await expect.poll(() => lines).toMatchObject([{ event: 'uplink.failed', lane: 'telemetry' }])
   expect(reader.commits.at(-1)).toBe(98)
+  await lane.stop(1000)
+})
+
+test('a cursor of this epoch beyond the log’s end is told: the log is an older copy', async () => {
+  const { lane, reader, delivery, beyond } = laneOf(2, (_log, kafka) => {
+    kafka.committed = at(1000)
+  })
+  await expect.poll(() => reader.commits).toEqual([0, 2])
+  expect(beyond).toEqual([at(1000)])
+  expect(delivery.batches.map(batch => batch.values)).toEqual([['0', '1']])
   await lane.stop(1000)
 })
