@@ -1,10 +1,9 @@
-import type { Agent } from './agent.ts'
+import type { DurableLog } from '../core/log/log.ts'
 import type { EmbeddedBrokerStatus } from './ingest/embedded-broker.ts'
 import type { IntakeCounters } from './ingest/intake.ts'
 import type { UpstreamStatus } from './ingest/upstream-client.ts'
 import type { LaneState } from './uplink/delivery.ts'
-import type { LaneCounters } from './uplink/lane.ts'
-import type { LaneView } from './uplink/lane-view.ts'
+import type { LaneCounters, LaneView } from './uplink/lane-view.ts'
 
 /**
  * What the agent is doing, in one word: `streaming`, readings reach Kafka as they come; `buffering`,
@@ -46,6 +45,18 @@ export interface AgentStatus {
   deadLetters: Record<string, number>
 }
 
+/** What of an agent its status is made of. */
+export interface AgentParts {
+  readonly identity: { readonly agentId: string }
+  readonly telemetryLog: Pick<DurableLog, 'status' | 'backlog'>
+  readonly alertLog: Pick<DurableLog, 'status' | 'backlog'>
+  readonly intake: { readonly counters: IntakeCounters }
+  readonly broker: { readonly status: EmbeddedBrokerStatus } | undefined
+  readonly upstreams: readonly { readonly status: UpstreamStatus }[]
+  readonly lanes: readonly LaneView[]
+  readonly ready: boolean
+}
+
 interface StatusFacts {
   version: string
   startedAt: number
@@ -59,7 +70,7 @@ const FULL_SHARE = 0.95
 /** A batch that takes longer is taken for an outage; the client says so only seconds later. */
 const UNANSWERED_MS = 1_000
 
-export function statusOf(agent: Agent, facts: StatusFacts): AgentStatus {
+export function statusOf(agent: AgentParts, facts: StatusFacts): AgentStatus {
   const lanes: AgentStatus['lanes'] = {}
   for (const lane of agent.lanes) {
     const log = lane.name === 'telemetry' ? agent.telemetryLog : agent.alertLog

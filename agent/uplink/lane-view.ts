@@ -1,5 +1,15 @@
 import type { LaneState } from './delivery.ts'
-import type { LaneCounters } from './lane.ts'
+
+export interface LaneCounters {
+  /** Log records that are done with, by way of Kafka. */
+  delivered: number
+  /** Kafka records stored: more with several routes, fewer with clock marks. */
+  produced: number
+  producedBytes: number
+  batches: number
+  /** From handing a batch over to Kafka's answer, ms, the last one. */
+  produceMs: number
+}
 
 /** What can be seen of a lane from outside, also from another thread: plain data. */
 export interface LaneView {

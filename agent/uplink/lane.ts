@@ -3,7 +3,7 @@ import type { Cursor, LogBatch, LogReader, LogRecord } from '../../core/log/read
 import type { Clock } from '../../core/runtime/clock.ts'
 import type { Logger } from '../../core/runtime/log.ts'
 import type { Delivery, LaneState } from './delivery.ts'
-import type { LaneView } from './lane-view.ts'
+import type { LaneCounters, LaneView } from './lane-view.ts'
 import type { OutgoingRecord } from './outgoing-record.ts'
 
 export interface LaneOptions {
@@ -25,17 +25,6 @@ export interface LaneOptions {
   lingerMs: number
   clock: Clock
   logger: Logger
-}
-
-export interface LaneCounters {
-  /** Log records that are done with, by way of Kafka. */
-  delivered: number
-  /** Kafka records stored: more with several routes, fewer with clock marks. */
-  produced: number
-  producedBytes: number
-  batches: number
-  /** From handing a batch over to Kafka's answer, ms, the last one. */
-  produceMs: number
 }
 
 const RATE_SECONDS = 5

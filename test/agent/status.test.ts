@@ -1,6 +1,5 @@
 import { expect, test } from 'vitest'
-import type { Agent } from '../../agent/agent.ts'
-import { statusOf } from '../../agent/status.ts'
+import { type AgentParts, statusOf } from '../../agent/status.ts'
 import type { LaneState } from '../../agent/uplink/delivery.ts'
 
 const NOW = 1_795_336_000_000
@@ -43,7 +42,7 @@ function status(telemetry: LaneFacts, alerts: LaneFacts = {}) {
     upstreams: [],
     ready: true
   }
-  return statusOf(agent as unknown as Agent, {
+  return statusOf(agent as unknown as AgentParts, {
     version: '0',
     startedAt: NOW - 1000,
     now: NOW,
