@@ -1,7 +1,7 @@
 import { loadLosses } from '../../core/log/losses.ts'
 import { nodeDisk } from '../../core/log/node-disk.ts'
 import type { LogRecord } from '../../core/log/reader.ts'
-import { OfflineReader, offsetOfLast, settledEnd } from '../../core/log/tail.ts'
+import { OfflineReader, rangeOfLast, settledEnd } from '../../core/log/tail.ts'
 import { pause } from '../../core/runtime/deadline.ts'
 import { passedText } from './export.ts'
 import type { Output } from './output.ts'
@@ -40,7 +40,7 @@ export async function tailLog(
   await reading(place, async () => {
     const live = isOwned(place)
     const end = live && !options.unsettled ? await settledEnd(nodeDisk, directory) : undefined
-    const from = await offsetOfLast(nodeDisk, directory, {
+    const last = await rangeOfLast(nodeDisk, directory, {
       count: options.lines,
       ...(end === undefined ? {} : { end }),
       match: payload => wanted({ epoch: '', offset: 0, payload }).length > 0
@@ -48,11 +48,11 @@ export async function tailLog(
     const reader = new OfflineReader({
       disk: nodeDisk,
       directory,
-      from,
+      from: last.first,
       known: await loadLosses(nodeDisk, directory),
       onPassed: passed => options.onPassed(passedText(directory, passed))
     })
-    const show = async (upTo: number | undefined) => {
+    const show = async (upTo?: number) => {
       for await (const records of reader.read(upTo, options.follow || live)) {
         const entries = records.flatMap(wanted)
         const text = entries.map(entry => (options.json ? jsonLine(entry.json()) : line(entry)))
@@ -60,7 +60,9 @@ export async function tailLog(
         if (options.signal.aborted) return
       }
     }
-    await show(end)
+    await show(Math.max(last.end, end ?? 0))
+    // Behind the last record of a stopped log: a torn end is told.
+    if (!options.follow && !live) await show()
     if (end !== undefined) await tellUnsettled(directory, end, options)
     while (options.follow && !options.signal.aborted) {
       await pause(POLL_MS, options.signal)
@@ -73,7 +75,7 @@ export async function tailLog(
 }
 
 async function tellUnsettled(directory: string, end: number, options: TailOptions): Promise<void> {
-  const behind = await offsetOfLast(nodeDisk, directory, { count: 0 })
+  const { end: behind } = await rangeOfLast(nodeDisk, directory, { count: 0 })
   if (behind <= end) return
   options.onPassed(
     `${behind - end} newer records are not behind a checkpoint yet, and not shown; --unsettled shows them`

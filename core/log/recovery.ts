@@ -11,7 +11,7 @@ import {
 } from './checkpoint.ts'
 import type { Disk, DiskFile } from './disk.ts'
 import { generation, markNewEpoch, NEW_EPOCH_NAME, nextEpoch, unmarkNewEpoch } from './epoch.ts'
-import type { Quarantine } from './quarantine.ts'
+import { isNoSpace, type Quarantine } from './quarantine.ts'
 import type { Reserve } from './reserve.ts'
 import {
   FRAMES_POSITION,
@@ -57,6 +57,8 @@ export interface RecoveryOptions {
 
 /** Of bad bytes at one place, as many are copied to the quarantine. */
 const KEPT_BYTES_MAX = 1 << 20
+/** The largest group that several appends share. */
+const REWRITTEN_BYTES_MAX = 4 << 20
 
 /**
  * Brings a log directory, in whatever state, to one that can be appended to. Reads all headers and
@@ -237,6 +239,7 @@ class Recovery {
     }
     this.#gave(scan.end)
     if (scan.position < last.bytes) await file.truncate(scan.position)
+    await this.#rewrite(file, scan.position, checkpoint?.clean ?? false)
     await file.sync()
     if (!this.#newEpoch) return { file, header, position: scan.position }
     await file.close()
@@ -247,6 +250,24 @@ class Recovery {
       sealed.push({ ...seal(last), bytes: scan.position })
     }
     return undefined
+  }
+
+  /**
+   * A process that died over a failed sync leaves pages that read well, count as clean, and are not
+   * on the disk: only written again would a sync take them along. That can be the header, and of the
+   * frames those of the last group.
+   */
+  async #rewrite(file: DiskFile, end: number, clean: boolean): Promise<void> {
+    const from = clean ? end : Math.max(FRAMES_POSITION, end - REWRITTEN_BYTES_MAX)
+    try {
+      await copyInPlace(file, 0, FRAMES_POSITION)
+      for (let at = from; at < end; at += KEPT_BYTES_MAX) {
+        await copyInPlace(file, at, Math.min(end, at + KEPT_BYTES_MAX))
+      }
+    } catch (error) {
+      // A full disk of the kind that never overwrites: to start is worth more.
+      if (!isNoSpace(error)) throw error
+    }
   }
 
   async #keepDamaged(file: DiskFile, scan: TailScan, name: string): Promise<void> {
@@ -297,6 +318,12 @@ class Recovery {
   #path(name: string): string {
     return path.join(this.#directory, name)
   }
+}
+
+async function copyInPlace(file: DiskFile, from: number, end: number): Promise<void> {
+  const bytes = Buffer.alloc(end - from)
+  const got = await file.read(bytes, from)
+  await file.write(bytes.subarray(0, got), from)
 }
 
 function seal({ header, bytes, changedAt }: FoundSegment): SealedSegment {

@@ -192,13 +192,13 @@ export class OfflineReader {
 /**
  * Where to begin so as to see the last `count` records that match, and are below `end`.
  *
- * @returns An offset; behind the last record where none matches.
+ * @returns From the first of them to behind the last record there is; empty where none matches.
  */
-export async function offsetOfLast(
+export async function rangeOfLast(
   disk: Disk,
   directory: string,
   options: { count: number; end?: number; match?: (payload: Buffer) => boolean }
-): Promise<number> {
+): Promise<OffsetRange> {
   const { count, end = Number.POSITIVE_INFINITY, match = () => true } = options
   const segments = validSegments(await readSegments(disk, directory, await disk.list(directory)))
   let wanted = count
@@ -218,7 +218,7 @@ export async function offsetOfLast(
     }
     if (wanted === 0 && behind !== undefined) break
   }
-  return from ?? behind ?? 0
+  return { first: from ?? behind ?? 0, end: behind ?? 0 }
 }
 
 const NEAR_END_BYTES = 64 << 10

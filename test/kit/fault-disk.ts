@@ -129,7 +129,7 @@ const NEVER = new Promise<never>(() => {})
 export class Incarnation implements Disk {
   readonly #disk: FaultDisk
   readonly #turn: () => Promise<void>
-  readonly #crashAt: number
+  #crashAt: number
   steps = 0
   dead = false
 
@@ -141,6 +141,11 @@ export class Incarnation implements Disk {
 
   die(): void {
     this.dead = true
+  }
+
+  /** Dies over one of the next steps, if not before. */
+  dieWithin(steps: number): void {
+    this.#crashAt = Math.min(this.#crashAt, this.steps + steps)
   }
 
   /** @param effect Gets the share of its work to do, below 1 only in a crash's last step. */

@@ -59,6 +59,12 @@ const MUTANTS: Mutant[] = [
     to: '    if (!this.#newEpoch)'
   },
   {
+    name: 'believes what reads well after a process died over a failed sync',
+    file: 'recovery.ts',
+    from: '    await this.#rewrite(file, scan.position, checkpoint?.clean ?? false)\n',
+    to: ''
+  },
+  {
     name: 'goes on in the same segment after a failed sync',
     file: 'log.ts',
     from: '      await this.#abandon(first)\n      await this.#retention.withRoom(() => this.#writer.write(first, payloads))\n',

@@ -129,7 +129,7 @@ class Simulation {
       else if (!this.#incarnation.dead && this.#prng.chance(0.5)) await this.#close(log)
     }
     this.#model.forgetPending()
-    const power = this.#prng.chance(this.#plan.oneSyncFails > 0 ? 0.8 : 0.5)
+    const power = this.#prng.chance(0.5)
     this.#kept &&= !power && this.#plan.faults === NO_FAULTS && this.#plan.oneSyncFails === 0
     this.#disk.nextSyncFails = false
     this.#disk.reboot(power ? 'power' : 'process')
@@ -246,7 +246,7 @@ class Simulation {
     const payloads = Array.from({ length: 1 + this.#prng.int(4) }, () => this.#payload())
     const ids = payloads.map(payload => this.#model.send(payload))
     life.underWay++
-    if (!life.last && this.#prng.chance(this.#plan.oneSyncFails)) this.#disk.nextSyncFails = true
+    if (!life.last && this.#prng.chance(this.#plan.oneSyncFails)) this.#failNextSync()
     const settled = log.append(payloads).then(
       first => {
         const { epoch } = log.status
@@ -261,6 +261,12 @@ class Simulation {
       }
     )
     this.#forget(settled.finally(() => life.underWay--))
+  }
+
+  /** And often dies over what has to be done about it. */
+  #failNextSync(): void {
+    this.#disk.nextSyncFails = true
+    if (this.#prng.chance(0.4)) this.#incarnation.dieWithin(1 + this.#prng.int(20))
   }
 
   async #beginEpoch(log: DurableLog, atLeast: number): Promise<void> {
@@ -480,7 +486,6 @@ function plan(prng: Prng): Plan {
     writeFails: trouble === 1 || trouble === 9 ? 0.02 : 0,
     noSpace: trouble === 2 ? 0.05 : trouble === 9 ? 0.15 : 0
   }
-  const oneSyncFails = trouble === 7 || trouble === 8 ? 0.5 : 0
   return {
     bytesMax,
     segmentBytes,
@@ -488,8 +493,8 @@ function plan(prng: Prng): Plan {
     sync: prng.pick(['group', 'group', 'group', 'group', 'interval', 'never'] as const),
     faults: trouble < 3 || trouble === 9 ? faults : NO_FAULTS,
     capacityBytes: trouble === 3 ? Math.floor(bytesMax * 0.7) + 20_000 : Number.POSITIVE_INFINITY,
-    readsLate: prng.chance(oneSyncFails > 0 ? 0.8 : 0.4),
-    oneSyncFails,
+    readsLate: prng.chance(0.5),
+    oneSyncFails: trouble === 7 || trouble === 8 ? 0.2 : 0,
     restores: trouble === 6 ? 0.5 : 0,
     rots: trouble === 4 || trouble === 5 ? 0.6 : 0,
     softLagMax: prng.pick([0, 5, 50, 100_000]),

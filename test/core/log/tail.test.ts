@@ -2,7 +2,7 @@ import fs from 'node:fs'
 import { expect, test } from 'vitest'
 import { nodeDisk } from '../../../core/log/node-disk.ts'
 import { FRAMES_POSITION, segmentName } from '../../../core/log/segment.ts'
-import { OfflineReader, offsetOfLast, type Passed, settledEnd } from '../../../core/log/tail.ts'
+import { OfflineReader, type Passed, rangeOfLast, settledEnd } from '../../../core/log/tail.ts'
 import { temporaryDirectory } from '../../kit/temp-directory.ts'
 import { fill, openLog, segmentFiles } from './open-log.ts'
 
@@ -110,16 +110,24 @@ test('a write under way is no damage, and is read once it is whole', async () =>
 test('the last records are found over segments and damage, and by what matches', async () => {
   const directory = await filled()
   const last = (count: number, match?: (payload: Buffer) => boolean) =>
-    offsetOfLast(nodeDisk, directory, { count, ...(match ? { match } : {}) })
-  expect(await last(10)).toBe(50)
-  expect(await last(20)).toBe(40)
-  expect(await last(1000)).toBe(0)
-  expect(await last(0)).toBe(60)
-  expect(await last(3, payload => /^r\d*7\./.test(payload.toString('latin1', 0, 8)))).toBe(37)
-  expect(await last(3, () => false)).toBe(60)
-  expect(await offsetOfLast(nodeDisk, directory, { count: 5, end: 30 })).toBe(25)
+    rangeOfLast(nodeDisk, directory, { count, ...(match ? { match } : {}) }).then(
+      ({ first, end }) => [first, end]
+    )
+  expect(await last(10)).toEqual([50, RECORDS])
+  expect(await last(20)).toEqual([40, RECORDS])
+  expect(await last(1000)).toEqual([0, RECORDS])
+  expect(await last(0)).toEqual([60, RECORDS])
+  expect(await last(3, payload => /^r\d*7\./.test(payload.toString('latin1', 0, 8)))).toEqual([
+    37,
+    RECORDS
+  ])
+  expect(await last(3, () => false)).toEqual([60, RECORDS])
+  expect(await rangeOfLast(nodeDisk, directory, { count: 5, end: 30 })).toEqual({
+    first: 25,
+    end: 30
+  })
   fs.unlinkSync(segmentFiles(directory)[4])
-  expect(await last(10)).toBe(38)
+  expect(await last(10)).toEqual([38, 48])
 })
 
 test('settled is what a checkpoint or a later segment stands behind', async () => {
