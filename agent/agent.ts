@@ -99,6 +99,12 @@ export class Agent {
           'This data directory comes from another machine: the agent takes a new id and a new epoch.'
         )
       }
+      if (identity.lost) {
+        logger.error(
+          { event: 'agent.identity_lost', agentId: identity.agentId },
+          'agent.json is damaged: the agent takes a new id. What was not delivered yet gets it too; give agent.id to go on with the old one.'
+        )
+      }
       const open = async (lane: LaneName, bytesMax: number) => {
         const log = await DurableLog.open({
           directory: path.join(config.agent.data, lane),
@@ -119,7 +125,12 @@ export class Agent {
       const telemetryLog = await open('telemetry', config.log.bytesMax)
       const alertLog = await open('alerts', config.log.alertBytesMax)
       const agent = new Agent(options, lock, identity, telemetryLog, alertLog)
-      await agent.#start()
+      try {
+        await agent.#start()
+      } catch (error) {
+        await agent.#uplink?.stop(0)
+        throw error
+      }
       return agent
     } catch (error) {
       for (const log of opened) await log.close().catch(() => {})

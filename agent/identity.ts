@@ -10,6 +10,8 @@ export interface Identity {
   agentId: string
   /** The directory woke up on another machine (a cloned SD card): offsets need a new epoch. */
   moved: boolean
+  /** `agent.json` is there and tells no id: readings get ids of a new agent from now on. */
+  lost: boolean
 }
 
 interface IdentityFile {
@@ -40,6 +42,7 @@ export function loadIdentity(
   fingerprint: string | undefined = hardwareFingerprint()
 ): Identity {
   const file = path.join(directory, 'agent.json')
+  const existed = fs.existsSync(file)
   const stored = readIdentity(file)
   const moved =
     stored?.fingerprint !== undefined &&
@@ -51,7 +54,8 @@ export function loadIdentity(
   if (next.agentId !== stored?.agentId || next.fingerprint !== stored?.fingerprint) {
     writeIdentity(file, next)
   }
-  return { agentId, moved }
+  const lost = !stored && existed && configuredId === undefined
+  return { agentId, moved, lost }
 }
 
 export function hardwareFingerprint(

@@ -1,6 +1,6 @@
 import dns from 'node:dns/promises'
 import net from 'node:net'
-import { type Address, parseAddress } from '../core/runtime/address.ts'
+import { type Address, formatAddress, parseAddress } from '../core/runtime/address.ts'
 import { OperationalError, systemCode } from '../core/runtime/errors.ts'
 import { openListener } from '../core/runtime/listen.ts'
 
@@ -11,12 +11,29 @@ import { openListener } from '../core/runtime/listen.ts'
  * @throws {OperationalError} ADDRESS_IN_USE, HOST_UNKNOWN or LISTEN_FAILED.
  */
 export async function checkAddressesFree(addresses: readonly (Address | null)[]): Promise<void> {
-  for (const address of addresses) {
-    if (!address || address.port === 0) continue
-    const server = net.createServer()
-    await openListener(server, address)
-    await new Promise(resolve => server.close(resolve))
+  // All at once: two of them may be in each other's way.
+  const opened: net.Server[] = []
+  try {
+    for (const address of addresses) {
+      if (!address || address.port === 0) continue
+      const server = net.createServer()
+      await openListener(server, address).catch(error => {
+        throw opened.some(other => portOf(other) === address.port) ? sameAddress(address) : error
+      })
+      opened.push(server)
+    }
+  } finally {
+    for (const server of opened) await new Promise(resolve => server.close(resolve))
   }
+}
+
+function portOf(server: net.Server): number {
+  return (server.address() as net.AddressInfo).port
+}
+
+function sameAddress(address: Address): OperationalError {
+  const text = `Two listeners are to be on ${formatAddress(address)}. Give them different ports.`
+  return new OperationalError('ADDRESS_IN_USE', text)
 }
 
 /**

@@ -1,4 +1,4 @@
-import { open, readFile, rename } from 'node:fs/promises'
+import { open, readFile, rename, unlink } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import { messageOf, OperationalError, systemCode } from '../core/runtime/errors.ts'
 import { makeDirectory } from '../core/runtime/make-directory.ts'
@@ -15,8 +15,9 @@ export class SnapshotFiles implements SnapshotStore {
   static async open(directory: string): Promise<SnapshotFiles> {
     try {
       makeDirectory(directory)
-      const probe = await open(join(directory, '.probe'), 'w')
-      await probe.close()
+      const probe = join(directory, '.probe')
+      await (await open(probe, 'w')).close()
+      await unlink(probe)
     } catch (error) {
       throw new OperationalError(
         'DIRECTORY_UNUSABLE',

@@ -59,17 +59,18 @@ test.each(commands)('a command shown in %s can be given: %s', (_, line) => {
 /** The command and its flags stand in its own help. */
 function expectKnown(text: string): void {
   const words = text.split(' ')
-  const names = words.slice(
-    0,
-    words.findIndex(word => word.startsWith('-'))
-  )
-  const command = names.length > 0 ? names : words
+  const flagsAt = words.findIndex(word => word.startsWith('-'))
+  const names = flagsAt < 0 ? words : words.slice(0, flagsAt)
   const help = execFileSync(
     process.execPath,
-    [path.join(root, 'dist/cli/main.js'), ...command, '--help'],
+    [path.join(root, 'dist/cli/main.js'), ...names, '--help'],
     { encoding: 'utf8' }
   )
-  expect(help).toContain(`fieldline ${command.join(' ')}`)
+  const [, command, rest] = /^Usage: fieldline ([a-z ]+) \[options\](.*)/.exec(help) ?? []
+  // What follows the command's own words is an argument that it says it takes.
+  const given = names.slice(command.split(' ').length)
+  expect(names.join(' ')).toBe([command, ...given].join(' '))
+  expect(given.length).toBe(rest.match(/<\w+>/g)?.length ?? 0)
   for (const flag of words.filter(word => word.startsWith('-'))) expect(help).toContain(flag)
 }
 

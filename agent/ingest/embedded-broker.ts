@@ -313,6 +313,8 @@ export class EmbeddedBroker {
     const code = systemCode(error)
     // A device that goes away is a device's day, not a finding.
     if (code === 'ECONNRESET' || code === 'EPIPE' || code === 'ERR_STREAM_PREMATURE_CLOSE') return
+    // aedes' own word, where an acknowledgement finds nobody any more.
+    if (error.message === 'connection closed') return
     this.#malformed++
     this.#report(messageOf(error), client?.id ?? undefined)
   }

@@ -11,7 +11,7 @@ export class InlineUplink implements Uplink {
   constructor(lanes: readonly Lane[], marks: Map<bigint, ClockMark>) {
     this.lanes = lanes
     this.#marks = marks
-    for (const lane of lanes) lane.start()
+    for (const lane of lanes) void lane.start()
   }
 
   markClock(mark: ClockMark): void {

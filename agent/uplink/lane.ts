@@ -94,18 +94,24 @@ export class Lane implements LaneView {
 
   set state(state: LaneState) {
     this.#state = state
+    // Kafka could not be reached, or went away while the lane was drained: nothing to wait for.
+    if (this.#stopping.signal.aborted && isHeldUp(state)) this.#hardStop.abort()
   }
 
-  start(): void {
+  /** Resolves when the lane has ended; rejects if it did by a fault of ours. */
+  start(): Promise<void> {
     this.#running = this.#run().catch(error => {
       this.#options.logger.error(
         { event: 'uplink.failed', lane: this.name, error: String(error?.stack ?? error) },
-        'A lane stopped by a fault of ours: its records stay on disk; restart the agent.'
+        'A lane failed by a fault of ours: its records stay on disk.'
       )
+      const message = 'the lane failed by a fault of ours; restart the agent'
+      this.state = { kind: 'parked', code: 'LANE_FAILED', message, sinceAt: Date.now() }
       throw error
     })
-    // Whoever stops the lane learns of the failure; nobody else may crash of it.
-    this.#running.catch(() => {})
+    // Who does not ask may not crash of it.
+    this.#running.catch(ignore)
+    return this.#running
   }
 
   /**
@@ -114,9 +120,8 @@ export class Lane implements LaneView {
    * start.
    */
   async stop(drainMs: number): Promise<void> {
-    const { kind } = this.#state
-    const taking = kind !== 'waiting' && kind !== 'parked'
-    const timer = setTimeout(() => this.#hardStop.abort(), taking ? drainMs : 0)
+    const limitMs = isHeldUp(this.#state) ? 0 : drainMs
+    const timer = setTimeout(() => this.#hardStop.abort(), limitMs)
     this.#stopping.abort()
     const { delivery, reader } = this.#options
     const ended = this.#running?.catch(() => {})
@@ -204,6 +209,10 @@ export class Lane implements LaneView {
     for (const record of batch.records) for (const out of render(record, now)) records.push(out)
     return { batch, records, oldestAt: receivedAtOf(records[0]) }
   }
+}
+
+function isHeldUp({ kind }: LaneState): boolean {
+  return kind === 'waiting' || kind === 'parked'
 }
 
 function aborted(signal: AbortSignal): Promise<void> {

@@ -1,8 +1,8 @@
-import { Worker } from 'node:worker_threads'
 import type { ClockMark } from '../../core/contract/stored-message.ts'
 import type { Cursor } from '../../core/log/reader.ts'
 import type { ReaderGap } from '../../core/log/reader-claim.ts'
 import type { Logger } from '../../core/runtime/log.ts'
+import { RestartedThread } from '../../core/runtime/restarted-thread.ts'
 import type { LaneView, Uplink } from './lane-view.ts'
 import { LANES, type LaneName, type LanePlan } from './open-lane.ts'
 import type { UplinkNews, UplinkOrder, UplinkThreadData } from './uplink-message.ts'
@@ -16,7 +16,6 @@ export interface UplinkThreadOptions {
   logger: Logger
 }
 
-const RESTART_DELAY_MS = 1_000
 /** Beyond the drain: closing producers and connections. */
 const STOP_GRACE_MS = 5_000
 
@@ -29,15 +28,18 @@ export const uplinkThreadFile = import.meta.url.endsWith('.js')
 export class UplinkThread implements Uplink {
   readonly #options: UplinkThreadOptions
   readonly #marks = new Map<bigint, ClockMark>()
+  readonly #thread: RestartedThread<UplinkOrder, UplinkNews>
   #lanes: LaneView[] = LANES.map(unstarted)
-  #worker: Worker | undefined
-  #stopping = false
-  #ended: Promise<void> = Promise.resolve()
-  #restart: NodeJS.Timeout | undefined
 
   constructor(options: UplinkThreadOptions) {
     this.#options = options
-    this.#start()
+    this.#thread = new RestartedThread({
+      file: uplinkThreadFile!,
+      name: 'uplink',
+      dataOf: () => this.#data(),
+      onNews: news => this.#hear(news),
+      onFault: (fault, waitMs) => this.#onFault(fault, waitMs)
+    })
   }
 
   get lanes(): readonly LaneView[] {
@@ -46,53 +48,40 @@ export class UplinkThread implements Uplink {
 
   markClock(mark: ClockMark): void {
     this.#marks.set(mark.bootId, mark)
-    this.#order({ kind: 'mark', mark })
+    this.#thread.order({ kind: 'mark', mark })
   }
 
-  async stop(drainMs: number): Promise<void> {
-    this.#stopping = true
-    clearTimeout(this.#restart)
-    this.#order({ kind: 'stop', drainMs })
-    const timer = setTimeout(() => void this.#worker?.terminate(), drainMs + STOP_GRACE_MS)
-    await this.#ended
-    clearTimeout(timer)
+  stop(drainMs: number): Promise<void> {
+    return this.#thread.stop({ kind: 'stop', drainMs }, drainMs + STOP_GRACE_MS)
   }
 
-  #start(): void {
+  #data(): UplinkThreadData {
     const { planOf, logger } = this.#options
-    const data: UplinkThreadData = {
+    return {
       plans: LANES.map(planOf),
       marks: [...this.#marks.values()],
       logLevel: logger.level
     }
-    const worker = new Worker(uplinkThreadFile!, { workerData: data, name: 'uplink' })
-    this.#worker = worker
-    worker.on('message', (news: UplinkNews) => this.#hear(news))
-    worker.on('error', error => {
-      logger.error(
-        { event: 'uplink.thread_failed', error: String(error.stack ?? error) },
-        'The uplink failed by a fault of ours; its records are on disk, it is started again.'
-      )
-    })
-    this.#ended = new Promise(resolve => {
-      worker.once('exit', () => {
-        this.#worker = undefined
-        if (!this.#stopping) {
-          this.#restart = setTimeout(() => this.#start(), RESTART_DELAY_MS)
-        }
-        resolve()
-      })
-    })
   }
 
   #hear(news: UplinkNews): void {
     if (news.kind === 'lanes') this.#lanes = news.lanes
     else if (news.kind === 'gap') this.#options.onGap(news.lane, news.gap)
     else if (news.kind === 'beyond-end') this.#options.onBeyondEnd(news.lane, news.cursor)
+    else if (news.kind === 'stopped') this.#thread.end()
   }
 
-  #order(order: UplinkOrder): void {
-    this.#worker?.postMessage(order)
+  #onFault(fault: string, waitMs: number): void {
+    const message = 'the uplink failed by a fault of ours and is started again'
+    this.#lanes = this.#lanes.map(lane => ({
+      ...lane,
+      ...{ state: { kind: 'waiting', code: 'UPLINK_FAILED', message, sinceAt: Date.now() } },
+      ...{ sendingMs: 0, rate: 0 }
+    }))
+    this.#options.logger.error(
+      { event: 'uplink.thread_failed', error: fault, waitMs },
+      'The uplink failed by a fault of ours; its records are on disk, it is started again.'
+    )
   }
 }
 

@@ -34,14 +34,24 @@ const lanes = plans.map(plan => {
     cursor => tell({ kind: 'beyond-end', lane: plan.lane, cursor })
   )
 })
+let stopping = false
 const news = setInterval(tellLanes, NEWS_INTERVAL_MS)
 port.on('message', (order: UplinkOrder) => {
   if (order.kind === 'mark') marks.set(order.mark.bootId, order.mark)
   else void stop(order.drainMs)
 })
-for (const lane of lanes) lane.start()
+for (const lane of lanes) {
+  lane.start().catch(error => {
+    if (stopping) return
+    // Unhandled: it ends the thread, and both lanes begin anew.
+    process.nextTick(() => {
+      throw error
+    })
+  })
+}
 
 async function stop(drainMs: number): Promise<void> {
+  stopping = true
   await Promise.all(lanes.map(lane => lane.stop(drainMs)))
   clearInterval(news)
   tellLanes()

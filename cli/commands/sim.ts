@@ -258,7 +258,7 @@ function progressLine(c: FleetCounters, elapsedMs: number): string {
     `${Math.round(elapsedMs / 1000)} s  ${c.connected}/${c.devices} connected  ` +
     `${c.sent} sent  ${c.acknowledged} acknowledged  ${c.waiting + c.inFlight} waiting  ` +
     `p99 ${c.latencyMs.p99} ms${trouble}`
-  ).slice(0, Math.max(20, (process.stderr.columns ?? 120) - 1))
+  ).slice(0, Math.max(20, (process.stderr.columns || 120) - 1))
 }
 
 function jsonSummary(c: FleetCounters, truth: Label[], flags: SimFlags, elapsedMs: number): object {

@@ -13,6 +13,7 @@ import type { Cursor } from '../../core/log/reader.ts'
 import { openClaimedReader } from '../../core/log/reader-claim.ts'
 import type { Logger } from '../../core/runtime/log.ts'
 import type { DetectorConfig } from '../../detector/config.ts'
+import { SnapshotFiles } from '../../detector/snapshot-files.ts'
 import type { EdgePlan, EdgeStatus } from './edge-message.ts'
 import { EdgeThread, edgeThreadFile } from './edge-thread.ts'
 import { openEdgeDetector } from './open-edge-detector.ts'
@@ -42,6 +43,9 @@ export interface EdgeDetection {
 export async function startEdgeDetection(options: EdgeDetectionOptions): Promise<EdgeDetection> {
   const { agent, config, logger, dataDirectory } = options
   const { telemetryLog, alertLog, identity } = agent
+  const snapshotDirectory = path.join(dataDirectory, 'detector')
+  // A directory that cannot be used is told here, before a thread would fail of it again and again.
+  await SnapshotFiles.open(snapshotDirectory)
   let last = await findLastAlertSource(alertLog)
   const store = async (frame: AlertFrame) => {
     await storeAlerts(agent, frame, logger)
@@ -52,7 +56,7 @@ export async function startEdgeDetection(options: EdgeDetectionOptions): Promise
     claim: telemetryLog.claim(READER, config.lagRecordsMax),
     router: agent.routerOptions,
     config,
-    snapshotDirectory: path.join(dataDirectory, 'detector'),
+    snapshotDirectory,
     lastAlertSource: last
   })
   const onGap = (gap: Parameters<DurableLog['reportGap']>[1]) => telemetryLog.reportGap(READER, gap)

@@ -40,4 +40,3 @@ export type EdgeNews =
   | { kind: 'gap'; gap: ReaderGap }
   /** The replay is over: these are open. */
   | { kind: 'caught-up'; openAlerts: AlertEvent[] }
-  | { kind: 'stopped' }

@@ -1,8 +1,8 @@
-import { Worker } from 'node:worker_threads'
 import type { AlertEvent, AlertFrame } from '../../core/contract/alert-event.ts'
 import type { ReaderGap } from '../../core/log/reader-claim.ts'
 import { messageOf, OperationalError } from '../../core/runtime/errors.ts'
 import type { Logger } from '../../core/runtime/log.ts'
+import { RestartedThread } from '../../core/runtime/restarted-thread.ts'
 import type { EdgeNews, EdgeOrder, EdgePlan, EdgeStatus, EdgeThreadData } from './edge-message.ts'
 
 export interface EdgeThreadOptions {
@@ -14,7 +14,6 @@ export interface EdgeThreadOptions {
   logger: Logger
 }
 
-const RESTART_DELAY_MS = 5_000
 const STOP_MS_MAX = 10_000
 const ANSWER_MS_MAX = 1_000
 
@@ -26,21 +25,34 @@ export const edgeThreadFile = import.meta.url.endsWith('.js')
 /** The edge detector in a thread of its own; started again when it fails. */
 export class EdgeThread {
   readonly #options: EdgeThreadOptions
+  readonly #thread: RestartedThread<EdgeOrder, EdgeNews>
   readonly #questions = new Map<number, (status: EdgeStatus) => void>()
   #asked = 0
-  #worker: Worker | undefined
-  #ended: Promise<void> = Promise.resolve()
-  #stopping = false
-  #restart: NodeJS.Timeout | undefined
+  /** The frame that is on its way to disk; the detector hands in one at a time. */
+  #storing: Promise<void> = Promise.resolve()
 
   constructor(options: EdgeThreadOptions) {
+    const { planOf, logger } = options
     this.#options = options
-    this.#start()
+    this.#thread = new RestartedThread({
+      file: edgeThreadFile!,
+      name: 'detector',
+      dataOf: (): EdgeThreadData => ({ plan: planOf(), logLevel: logger.level }),
+      onNews: news => this.#hear(news),
+      onFault: (fault, waitMs) => {
+        logger.error(
+          { event: 'detector.thread_failed', error: fault, waitMs },
+          'Detection failed by a fault of ours; readings are still accepted and delivered, it is started again.'
+        )
+      },
+      // The plan names the newest frame: one that is stored later would be said twice.
+      settled: () => this.#storing
+    })
   }
 
   /** @returns undefined when the thread is not there or too busy to answer. */
   status(): Promise<EdgeStatus | undefined> {
-    if (!this.#worker) return Promise.resolve(undefined)
+    if (!this.#thread.running) return Promise.resolve(undefined)
     const id = ++this.#asked
     return new Promise(resolve => {
       const settle = (status: EdgeStatus | undefined) => {
@@ -50,42 +62,16 @@ export class EdgeThread {
       }
       const timer = setTimeout(() => settle(undefined), ANSWER_MS_MAX)
       this.#questions.set(id, settle)
-      this.#order({ kind: 'ask', id })
+      this.#thread.order({ kind: 'ask', id })
     })
   }
 
-  async stop(): Promise<void> {
-    this.#stopping = true
-    clearTimeout(this.#restart)
-    this.#order({ kind: 'stop' })
-    const timer = setTimeout(() => void this.#worker?.terminate(), STOP_MS_MAX)
-    await this.#ended
-    clearTimeout(timer)
-  }
-
-  #start(): void {
-    const { planOf, logger } = this.#options
-    const data: EdgeThreadData = { plan: planOf(), logLevel: logger.level }
-    const worker = new Worker(edgeThreadFile!, { workerData: data, name: 'detector' })
-    this.#worker = worker
-    worker.on('message', (news: EdgeNews) => this.#hear(news))
-    worker.on('error', error => {
-      logger.error(
-        { event: 'detector.thread_failed', error: String(error.stack ?? error) },
-        'Detection failed by a fault of ours; readings are still accepted and delivered, it is started again.'
-      )
-    })
-    this.#ended = new Promise(resolve => {
-      worker.once('exit', () => {
-        this.#worker = undefined
-        if (!this.#stopping) this.#restart = setTimeout(() => this.#start(), RESTART_DELAY_MS)
-        resolve()
-      })
-    })
+  stop(): Promise<void> {
+    return this.#thread.stop({ kind: 'stop' }, STOP_MS_MAX)
   }
 
   #hear(news: EdgeNews): void {
-    if (news.kind === 'store') void this.#store(news.id, news.frame)
+    if (news.kind === 'store') this.#storing = this.#store(news.id, news.frame)
     else if (news.kind === 'status') this.#questions.get(news.id)?.(news.status)
     else if (news.kind === 'gap') this.#options.onGap(news.gap)
     else if (news.kind === 'caught-up') this.#options.onCaughtUp(news.openAlerts)
@@ -94,14 +80,10 @@ export class EdgeThread {
   async #store(id: number, frame: AlertFrame): Promise<void> {
     try {
       await this.#options.store(frame)
-      this.#order({ kind: 'stored', id })
+      this.#thread.order({ kind: 'stored', id })
     } catch (error) {
       const code = error instanceof OperationalError ? error.code : 'DISK_FAILED'
-      this.#order({ kind: 'stored', id, refusal: { code, message: messageOf(error) } })
+      this.#thread.order({ kind: 'stored', id, refusal: { code, message: messageOf(error) } })
     }
-  }
-
-  #order(order: EdgeOrder): void {
-    this.#worker?.postMessage(order)
   }
 }

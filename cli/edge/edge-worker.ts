@@ -47,7 +47,6 @@ function storeFrame(frame: AlertFrame): Promise<void> {
 
 async function stop(): Promise<void> {
   await detector.stop()
-  tell({ kind: 'stopped' })
   port.close()
 }
 

@@ -9,6 +9,8 @@ export interface ActiveSegment {
   header: SegmentHeader
   /** Where the next frame goes; everything before is synced. */
   position: number
+  /** Its offset. */
+  end: number
 }
 
 /**
@@ -29,7 +31,7 @@ export async function createSegment(
     await file.write(encodeSegmentHeader(header), 0)
     await file.sync()
     await disk.syncDirectory(directory)
-    return { file, header, position: FRAMES_POSITION }
+    return { file, header, position: FRAMES_POSITION, end: header.firstOffset }
   } catch (error) {
     try {
       await file.close()

@@ -4,12 +4,23 @@ import { systemCode } from '../runtime/errors.ts'
 import type { Disk } from './disk.ts'
 import type { Cursor } from './reader.ts'
 
+/** Up to where the active segment was synced: a start need not look at what lies before. */
+export interface SyncedTail {
+  /** First offset of the segment. */
+  first: number
+  position: number
+  /** Offset of the frame that comes there. */
+  end: number
+}
+
 /** What outlives a restart beside the segments: small, rewritten whole, atomically. */
 export interface Checkpoint {
   /** Where each reader goes on, by name. */
   cursors: Record<string, Cursor>
   /** Durable end when this was written. */
   end: Cursor
+  /** Absent in one that an older version saved. */
+  tail?: SyncedTail
   /** The log was closed in order; nothing was appended since. */
   clean: boolean
   /** What an acknowledgement meant to the writer: `group` alone means synced. */

@@ -151,8 +151,7 @@ export class FileReader implements LogReader {
   }
 
   async #epochAt(offset: number): Promise<string | undefined> {
-    const first = (await this.#segmentOffsets()).findLast(at => at <= offset)
-    const segment = first === undefined ? undefined : await this.#openSegment(first, undefined)
+    const segment = await this.#openLast(await this.#segmentOffsets(), offset)
     await segment?.file.close()
     return segment?.header.epoch
   }
@@ -232,7 +231,7 @@ export class FileReader implements LogReader {
 
   /** No valid frame where one should be: the segment's end, or damage. */
   async #passDefect(segment: OpenSegment, end: number): Promise<void> {
-    segment.next ??= (await this.#segmentOffsets()).find(first => first > segment.first)
+    segment.next ??= await this.#nextValid(await this.#segmentOffsets(), segment.first)
     if (segment.next !== undefined && segment.next <= this.#offset) {
       await this.#leaveSegment()
       return
@@ -254,24 +253,32 @@ export class FileReader implements LogReader {
       reason: 'damaged',
       first: this.#offset,
       end: limit,
-      file: path.join(this.#directory, segmentName(segment.first)),
-      position: segment.defect ?? segment.position
+      ...(await this.#placeOfDefect(segment))
     })
     this.#offset = limit
     // Entered anew, should it be the active one: what it takes from now on is searched for.
     await this.#leaveSegment()
   }
 
+  /** A file without a valid header that should have the reader's offset, else where frames end. */
+  async #placeOfDefect(segment: OpenSegment): Promise<{ file: string; position: number }> {
+    const bad = (await this.#segmentOffsets()).findLast(first => first <= this.#offset)
+    const file = (first: number) => path.join(this.#directory, segmentName(first))
+    if (bad !== undefined && bad > segment.first) return { file: file(bad), position: 0 }
+    return { file: file(segment.first), position: segment.defect ?? segment.position }
+  }
+
   async #enterSegment(): Promise<OpenSegment | undefined> {
     const offsets = await this.#segmentOffsets()
-    const first = offsets.findLast(offset => offset <= this.#offset)
-    const next = offsets.find(offset => offset > this.#offset)
-    const opened = first === undefined ? undefined : await this.#openSegment(first, next)
+    const opened = await this.#openLast(offsets, this.#offset)
+    const next = await this.#nextValid(offsets, this.#offset)
     if (opened) {
       this.#segment = opened
+      opened.next = next
       this.#epoch = opened.header.epoch
       return opened
     }
+    const first = offsets.findLast(offset => offset <= this.#offset)
     // Gone, or without a header: nothing of it can be read.
     const end = Math.min(next ?? this.#control.durableEnd, this.#control.durableEnd)
     if (this.#offset >= this.#control.firstKept && this.#offset < end) {
@@ -286,7 +293,25 @@ export class FileReader implements LogReader {
     return undefined
   }
 
-  async #openSegment(first: number, next: number | undefined): Promise<OpenSegment | undefined> {
+  /** The segment that the offset falls into, had those without a valid header never been there. */
+  async #openLast(offsets: number[], offset: number): Promise<OpenSegment | undefined> {
+    for (const first of offsets.filter(first => first <= offset).reverse()) {
+      const opened = await this.#openSegment(first)
+      if (opened) return opened
+    }
+    return undefined
+  }
+
+  async #nextValid(offsets: number[], offset: number): Promise<number | undefined> {
+    for (const first of offsets.filter(first => first > offset)) {
+      const opened = await this.#openSegment(first)
+      await opened?.file.close()
+      if (opened) return first
+    }
+    return undefined
+  }
+
+  async #openSegment(first: number): Promise<OpenSegment | undefined> {
     let file: DiskFile
     try {
       file = await this.#disk.open(path.join(this.#directory, segmentName(first)), 'read')
@@ -300,7 +325,7 @@ export class FileReader implements LogReader {
     })
     if (check.kind === 'valid' && check.header.firstOffset === first) {
       const { header } = check
-      return { first, file, header, position: FRAMES_POSITION, defect: undefined, next }
+      return { first, file, header, position: FRAMES_POSITION, defect: undefined, next: undefined }
     }
     await file.close()
     return undefined

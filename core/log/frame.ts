@@ -24,6 +24,24 @@ export function frameBytes(payload: Uint8Array): number {
   return FRAME_HEADER_BYTES + payload.length
 }
 
+/**
+ * @returns Bytes that the payloads' frames take together.
+ * @throws {RangeError} where there are too few or too many of them, or one has no fitting length.
+ */
+export function batchBytes(payloads: readonly Uint8Array[], recordsMax: number): number {
+  if (payloads.length === 0 || payloads.length > recordsMax) {
+    throw new RangeError(`a batch has 1..${recordsMax} records, not ${payloads.length}`)
+  }
+  let bytes = 0
+  for (const payload of payloads) {
+    if (payload.length === 0 || payload.length > PAYLOAD_BYTES_MAX) {
+      throw new RangeError(`a record has 1..${PAYLOAD_BYTES_MAX} bytes, not ${payload.length}`)
+    }
+    bytes += frameBytes(payload)
+  }
+  return bytes
+}
+
 /** @returns Position just behind the frame. */
 export function writeFrame(
   into: Buffer,

@@ -10,7 +10,7 @@ export type SyncMode = 'group' | 'interval' | 'never'
 export interface LogOptions {
   directory: string
   logger: Logger
-  /** Segments together; 4 MiB at least. Exceeded by at most one segment. */
+  /** All files of the log together; 4 MiB at least. Exceeded by at most one segment. */
   bytesMax: number
   overflow: Overflow
   /**
@@ -46,11 +46,21 @@ export interface LogStatus {
   /** Its end when it was opened: what lies behind was appended since. */
   openedEnd: number
   firstKept: number
+  /** Of everything that `bytesMax` counts. */
   bytes: number
   bytesMax: number
+  quarantine: { files: number; bytes: number }
+  /** Whole pages, at the rate since it was opened; undefined in the first minute. Flash wear. */
+  writtenBytesPerDay: number | undefined
   segments: number
   state: 'open' | 'failed' | 'closed'
   counters: Readonly<WriterCounters> & {
+    /** Handed to the disk: frames, headers, checkpoints, reserve. */
+    writtenBytes: number
+    /** The same in pages of 4 KiB; the file system's journal comes on top. */
+    pageBytes: number
+    /** Of files and directories. */
+    syncs: number
     droppedFull: number
     droppedAge: number
     damaged: number

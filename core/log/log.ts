@@ -1,15 +1,17 @@
 import { randomBytes } from 'node:crypto'
-import path from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
 import { type Clock, systemClock } from '../runtime/clock.ts'
 import { messageOf, OperationalError, systemCode } from '../runtime/errors.ts'
 import type { Logger } from '../runtime/log.ts'
 import { AppendQueue } from './append-queue.ts'
+import { believableCursors } from './believable-cursors.ts'
 import { ControlBlock } from './control-block.ts'
 import { CursorTable } from './cursor-table.ts'
-import type { Disk } from './disk.ts'
+import { directoryUnusable, diskFailed } from './disk-errors.ts'
 import { generation, nextEpoch } from './epoch.ts'
-import { frameBytes, OFFSET_MAX, PAYLOAD_BYTES_MAX } from './frame.ts'
+import { batchBytes, OFFSET_MAX } from './frame.ts'
 import { LOG_BYTES_MIN, type LogOptions, type LogStatus, type SyncMode } from './log-options.ts'
+import { MeteredDisk } from './metered-disk.ts'
 import { nodeDisk } from './node-disk.ts'
 import { Quarantine } from './quarantine.ts'
 import type { Cursor, LogReader } from './reader.ts'
@@ -36,6 +38,7 @@ const SEGMENT_BYTES_MIN = 256 << 10
 const SEGMENT_BYTES_MAX = 64 << 20
 const GROUP_BYTES_MAX = 4 << 20
 const GROUP_RECORDS_MAX = 4096
+const DAY_MS = 86_400_000
 
 /**
  * The durable log: one writer, many readers, segment files in one directory.
@@ -48,8 +51,11 @@ const GROUP_RECORDS_MAX = 4096
  */
 export class DurableLog {
   readonly #options: LogOptions
-  readonly #disk: Disk
+  readonly #disk: MeteredDisk
+  readonly #quarantine: Quarantine
   readonly #clock: Clock
+  /** Monotonic, ms. */
+  readonly #openedAt: number
   readonly #logger: Logger
   readonly #control = new ControlBlock()
   readonly #writer: SegmentWriter
@@ -78,53 +84,51 @@ export class DurableLog {
    *   Damage inside never throws: it is set aside, logged and counted.
    */
   static async open(options: LogOptions): Promise<DurableLog> {
-    const {
-      directory,
-      logger,
-      disk = nodeDisk,
-      clock = systemClock,
-      random = randomBytes
-    } = options
+    const { directory, logger, clock = systemClock, random = randomBytes } = options
     try {
       const quarantineBytesMax = Math.min(16 << 20, Math.floor(options.bytesMax / 8))
+      const disk = new MeteredDisk(options.disk ?? nodeDisk)
       const reserve = new Reserve(disk, directory)
+      const quarantine = new Quarantine(disk, directory, quarantineBytesMax, clock)
       const recovered = await recover({
         disk,
         directory,
-        quarantine: new Quarantine(disk, directory, quarantineBytesMax),
+        quarantine,
         reserve,
         clock,
         random,
         sync: options.sync,
-        forceNewEpoch: options.forceNewEpoch ?? false
+        forceNewEpoch: options.forceNewEpoch ?? false,
+        quick: true
       })
       for (const { event, message, ...where } of recovered.findings) {
         logger.error({ event, directory, ...where }, message)
       }
-      const log = new DurableLog({ ...options, disk, clock, random }, recovered)
+      const log = new DurableLog({ ...options, clock, random }, recovered, disk, quarantine)
       await log.checkpoint()
       await reserve.keep()
+      await log.#tidyQuarantine()
       log.#startTimers()
       return log
     } catch (error) {
       if (error instanceof OperationalError || !systemCode(error)) throw error
-      throw new OperationalError(
-        'DIRECTORY_UNUSABLE',
-        `The log directory ${directory} cannot be used: ${messageOf(error)}. Check that it exists on a writable disk and belongs to this user.`,
-        { cause: error }
-      )
+      throw directoryUnusable(directory, error)
     }
   }
 
   private constructor(
-    options: LogOptions & Required<Pick<LogOptions, 'disk' | 'clock' | 'random'>>,
-    recovered: Recovered
+    options: LogOptions & Required<Pick<LogOptions, 'clock' | 'random'>>,
+    recovered: Recovered,
+    disk: MeteredDisk,
+    quarantine: Quarantine
   ) {
-    const { directory, logger, disk, clock, random } = options
+    const { directory, logger, clock, random } = options
     const { sealed, active, checkpoint } = recovered
     this.#options = options
     this.#disk = disk
+    this.#quarantine = quarantine
     this.#clock = clock
+    this.#openedAt = clock.monotonic()
     this.#logger = logger
     this.#segments = new SegmentList(disk, directory, sealed)
     this.#writer = new SegmentWriter({
@@ -144,7 +148,13 @@ export class DurableLog {
     this.#openedEnd = recovered.end
     this.#random = random
     this.#notes = new Map(Object.entries(checkpoint?.notes ?? {}))
-    const waiting = this.#believable(checkpoint?.cursors ?? {})
+    const waiting = believableCursors(checkpoint?.cursors ?? {}, {
+      control: this.#control,
+      epochAt: offset =>
+        offset >= this.#writer.firstOffset ? this.#writer.epoch : this.#segments.epochAt(offset),
+      epoch: this.#writer.epoch,
+      logger
+    })
     this.#cursors = new CursorTable(this.#control, waiting)
     this.#retention = new Retention({
       disk,
@@ -156,6 +166,7 @@ export class DurableLog {
       segments: this.#segments,
       cursors: this.#cursors,
       reserve: new Reserve(disk, directory),
+      quarantine,
       notes: this.#notes,
       bytesMax: options.bytesMax,
       overflow: options.overflow,
@@ -187,16 +198,7 @@ export class DurableLog {
    *   LOG_CLOSED: nothing stored.
    */
   append(payloads: readonly Uint8Array[]): Promise<number> {
-    if (payloads.length === 0 || payloads.length > GROUP_RECORDS_MAX) {
-      throw new RangeError(`a batch has 1..${GROUP_RECORDS_MAX} records, not ${payloads.length}`)
-    }
-    let bytes = 0
-    for (const payload of payloads) {
-      if (payload.length === 0 || payload.length > PAYLOAD_BYTES_MAX) {
-        throw new RangeError(`a record has 1..${PAYLOAD_BYTES_MAX} bytes, not ${payload.length}`)
-      }
-      bytes += frameBytes(payload)
-    }
+    const bytes = batchBytes(payloads, GROUP_RECORDS_MAX)
     const refusal = this.#refusal()
     return refusal ? Promise.reject(refusal) : this.#queue.push(payloads, bytes)
   }
@@ -210,7 +212,7 @@ export class DurableLog {
    */
   async reader(name: string, lagRecordsMax?: number): Promise<LogReader> {
     const reader = openClaimedReader(this.claim(name, lagRecordsMax), {
-      disk: this.#disk,
+      disk: this.#options.disk ?? nodeDisk,
       onGap: gap => this.reportGap(name, gap)
     })
     this.#readers.set(name, reader)
@@ -303,6 +305,8 @@ export class DurableLog {
   }
 
   get status(): LogStatus {
+    const { writtenBytes, pageBytes, syncs } = this.#disk
+    const runMs = this.#clock.monotonic() - this.#openedAt
     return {
       epoch: this.#writer.epoch,
       end: this.#control.durableEnd,
@@ -310,9 +314,18 @@ export class DurableLog {
       firstKept: this.#control.firstKept,
       bytes: this.#retention.bytes,
       bytesMax: this.#options.bytesMax,
+      quarantine: { files: this.#quarantine.files, bytes: this.#quarantine.bytes },
+      writtenBytesPerDay: runMs < 60_000 ? undefined : (pageBytes / runMs) * DAY_MS,
       segments: this.#segments.count + 1,
       state: this.#state,
-      counters: { ...this.#writer.counters, ...this.#retention.counters, ...this.#counters }
+      counters: {
+        ...this.#writer.counters,
+        writtenBytes,
+        pageBytes,
+        syncs,
+        ...this.#retention.counters,
+        ...this.#counters
+      }
     }
   }
 
@@ -338,6 +351,7 @@ export class DurableLog {
     }
     if (sync === 'interval' && syncIntervalMs === 0) this.#wantSync()
     try {
+      if (this.#quarantine.untidy) await this.#tidyQuarantine()
       if (ageMsMax) await this.#retention.dropAged(this.#clock.now() - ageMsMax)
       await this.#retention.checkpoint()
     } catch {
@@ -373,6 +387,12 @@ export class DurableLog {
     }
     await this.#retention.settled()
     await this.#writer.close().catch(() => {})
+  }
+
+  #tidyQuarantine(): Promise<void> {
+    // Over the limit by a segment at most; that much of the records makes room as it goes on.
+    const over = this.#retention.bytes - this.#options.bytesMax - this.#segmentBytes
+    return this.#quarantine.tidy(over)
   }
 
   #startTimers(): void {
@@ -452,29 +472,6 @@ export class DurableLog {
 
   // Trouble -----------------------------------------------------------------------------------
 
-  /** Of the checkpoint's cursors those that lie within their epoch; the others begin anew. */
-  #believable(cursors: Record<string, Cursor>): Map<string, Cursor> {
-    const { firstKept, durableEnd } = this.#control
-    const epochAt = (offset: number) =>
-      offset >= this.#writer.firstOffset ? this.#writer.epoch : this.#segments.epochAt(offset)
-    const waiting = new Map<string, Cursor>()
-    for (const [name, cursor] of Object.entries(cursors)) {
-      const { epoch, offset } = cursor
-      // Just behind the last record of its epoch it is as good as at the next one's first.
-      const within = epochAt(offset) === epoch || epochAt(offset - 1) === epoch
-      if (offset === firstKept || (within && offset > firstKept && offset <= durableEnd)) {
-        waiting.set(name, cursor)
-        continue
-      }
-      waiting.set(name, { epoch: epochAt(firstKept) ?? this.#writer.epoch, offset: firstKept })
-      this.#logger.warn(
-        { event: 'log.cursor_unbelievable', reader: name, cursor, oldest: firstKept },
-        'A saved cursor does not lie within its epoch, or its records are gone: the reader begins at the oldest record kept; records may be delivered again.'
-      )
-    }
-    return waiting
-  }
-
   #refusal(): OperationalError | undefined {
     if (this.#state === 'failed') {
       return new OperationalError('DISK_FAILED', 'The log failed and must be opened again.')
@@ -486,13 +483,7 @@ export class DurableLog {
   /** @returns What the caller is told; all but LOG_FULL and LOG_CLOSED is the log's end. */
   #failFor(error: unknown): OperationalError {
     const refusal =
-      error instanceof OperationalError
-        ? error
-        : new OperationalError(
-            'DISK_FAILED',
-            `The disk under ${path.resolve(this.#options.directory)} refused: ${messageOf(error)}.`,
-            { cause: error }
-          )
+      error instanceof OperationalError ? error : diskFailed(this.#options.directory, error)
     if (refusal.code === 'DISK_FAILED' && this.#state === 'open') this.#fail(refusal)
     return refusal
   }
@@ -505,8 +496,4 @@ export class DurableLog {
     this.#queue.rejectAll(this.#refusal()!)
     this.#options.onFailure?.(error)
   }
-}
-
-function sleep(ms: number): Promise<void> {
-  return new Promise(resolve => setTimeout(resolve, ms))
 }

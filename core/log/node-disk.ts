@@ -11,6 +11,7 @@ const fdatasync = promisify(fs.fdatasync)
 const fsync = promisify(fs.fsync)
 const ftruncate = promisify(fs.ftruncate)
 const fstat = promisify(fs.fstat)
+const stat = promisify(fs.stat)
 
 const FLAGS = { read: 'r', write: 'r+', create: 'wx+' } as const
 
@@ -31,7 +32,7 @@ export const nodeDisk: Disk = {
   unlink: file => fsp.unlink(file),
 
   async stat(file) {
-    const { size, mtimeMs } = await fsp.stat(file)
+    const { size, mtimeMs } = await stat(file)
     return { bytes: size, changedAt: mtimeMs }
   }
 }

@@ -7,6 +7,7 @@ import {
   CHECKPOINT_NAME,
   type Checkpoint,
   loadCheckpoint,
+  type SyncedTail,
   unlinkIfPresent
 } from './checkpoint.ts'
 import type { Disk, DiskFile } from './disk.ts'
@@ -53,16 +54,22 @@ export interface RecoveryOptions {
   sync: string
   /** The directory finds itself on another machine. */
   forceNewEpoch: boolean
+  /**
+   * Looks at the last segment behind the checkpoint only, and at few headers: what is damaged
+   * elsewhere is found, skipped and reported by who reads it. Not given: at all of both.
+   */
+  quick?: boolean
 }
 
+const STATS_AT_ONCE = 64
 /** Of bad bytes at one place, as many are copied to the quarantine. */
 const KEPT_BYTES_MAX = 1 << 20
 /** The largest group that several appends share. */
 const REWRITTEN_BYTES_MAX = 4 << 20
 
 /**
- * Brings a log directory, in whatever state, to one that can be appended to. Reads all headers and
- * the last segment: O(1) in the backlog's bytes. Ends with a sync of everything it keeps, since
+ * Brings a log directory, in whatever state, to one that can be appended to. Reads the
+ * last segment and a few headers: O(1) in the backlog's bytes. Ends with a sync of everything it keeps, since
  * after a process death the newest frames may exist in the page cache alone. The table of states
  * is in FORMAT.md.
  *
@@ -73,11 +80,16 @@ export function recover(options: RecoveryOptions): Promise<Recovered> {
   return new Recovery(options).run()
 }
 
-interface FoundSegment {
-  header: SegmentHeader
+interface Candidate {
+  firstOffset: number
   bytes: number
   changedAt: number
+  /** Undefined: not read. */
+  header: SegmentHeader | undefined
+  epoch: string | undefined
 }
+
+type FoundSegment = Candidate & { epoch: string }
 
 class Recovery {
   readonly #options: RecoveryOptions
@@ -111,10 +123,10 @@ class Recovery {
     const checkpoint = await this.#loadCheckpoint()
     for (const { offset } of Object.values(checkpoint?.cursors ?? {})) this.#gave(offset)
     if (checkpoint) this.#gave(checkpoint.end.offset)
-    const segments = await this.#readHeaders(offsets)
+    const segments = await this.#findSegments(offsets)
+    const generations = segments.map(segment => generation(segment.epoch))
     const last = segments.pop()
     const sealed = segments.map(seal)
-    const generations = [...segments, ...(last ? [last] : [])].map(s => generation(s.header.epoch))
     const active = last && (await this.#recoverLast(last, sealed, checkpoint))
     await this.#disk.syncDirectory(this.#directory)
     if (active) return this.#result(sealed, active, checkpoint)
@@ -157,24 +169,69 @@ class Recovery {
     return undefined
   }
 
-  /** Valid segments, oldest first; the others are set aside. */
-  async #readHeaders(offsets: number[]): Promise<FoundSegment[]> {
-    const segments: FoundSegment[] = []
-    for (const offset of offsets) {
-      const file = this.#path(segmentName(offset))
-      const { bytes, changedAt } = await this.#disk.stat(file)
-      const check = await this.#checkHeader(file)
-      const believed = check.kind === 'valid' && check.header.firstOffset === offset
-      if (believed && bytes >= FRAMES_POSITION) {
-        segments.push({ header: check.header, bytes, changedAt })
-        continue
-      }
-      await this.#wantNewEpoch()
-      // A copy of another segment says nothing about its name's offset.
-      if (check.kind !== 'valid' || believed) this.#gave(offset)
-      await this.#setAside(file, check, bytes)
+  /**
+   * Segments, oldest first. Headers are read of the first, the last and where the epoch changes: it
+   * never goes back, so what lies between two of one epoch is of that epoch. What is damaged
+   * elsewhere is found by who reads it.
+   */
+  async #findSegments(offsets: number[]): Promise<FoundSegment[]> {
+    const found: Candidate[] = []
+    for (let at = 0; at < offsets.length; at += STATS_AT_ONCE) {
+      const some = offsets.slice(at, at + STATS_AT_ONCE).map(offset => this.#stat(offset))
+      found.push(...(await Promise.all(some)))
     }
-    return segments
+    for (const each of found.filter(each => each.bytes < FRAMES_POSITION)) {
+      await this.#readHeader(found, each)
+    }
+    while (found.length > 0 && !(await this.#readHeader(found, found[found.length - 1]))) {}
+    while (found.length > 0 && !(await this.#readHeader(found, found[0]))) {}
+    if (!this.#options.quick) {
+      for (const each of [...found]) await this.#readHeader(found, each)
+    }
+    for (let at = 0; at < found.length - 1; ) at = await this.#findEpochEnd(found, at)
+    return found as FoundSegment[]
+  }
+
+  /** @returns Index of the first segment of the next epoch, or of the last segment. */
+  async #findEpochEnd(found: Candidate[], first: number): Promise<number> {
+    const { epoch } = found[first]
+    let same = first
+    let other = found.length
+    if (found[other - 1].epoch === epoch) same = other - 1
+    else other--
+    while (other - same > 1) {
+      const middle = (same + other) >> 1
+      if (!(await this.#readHeader(found, found[middle]))) other--
+      else if (found[middle].epoch === epoch) same = middle
+      else other = middle
+    }
+    for (let at = first; at <= same; at++) found[at].epoch = epoch
+    return Math.min(other, found.length - 1)
+  }
+
+  async #stat(firstOffset: number): Promise<Candidate> {
+    const { bytes, changedAt } = await this.#disk.stat(this.#path(segmentName(firstOffset)))
+    return { firstOffset, bytes, changedAt, header: undefined, epoch: undefined }
+  }
+
+  /** @returns Whether it is valid; else it is set aside and no longer among the found. */
+  async #readHeader(found: Candidate[], segment: Candidate): Promise<boolean> {
+    if (segment.header) return true
+    const { firstOffset, bytes } = segment
+    const file = this.#path(segmentName(firstOffset))
+    const check = await this.#checkHeader(file)
+    const believed = check.kind === 'valid' && check.header.firstOffset === firstOffset
+    if (believed && bytes >= FRAMES_POSITION) {
+      segment.header = check.header
+      segment.epoch = check.header.epoch
+      return true
+    }
+    await this.#wantNewEpoch()
+    // A copy of another segment says nothing about its name's offset.
+    if (check.kind !== 'valid' || believed) this.#gave(firstOffset)
+    await this.#setAside(file, check, bytes)
+    found.splice(found.indexOf(segment), 1)
+    return false
   }
 
   async #checkHeader(file: string): Promise<HeaderCheck> {
@@ -221,10 +278,11 @@ class Recovery {
     sealed: SealedSegment[],
     checkpoint: Checkpoint | undefined
   ): Promise<ActiveSegment | undefined> {
-    const { header } = last
+    const header = last.header!
     const name = this.#path(segmentName(header.firstOffset))
     const file = await this.#disk.open(name, 'write')
-    const scan = await scanTail(file, header)
+    const known = this.#options.quick ? knownTail(last, checkpoint) : undefined
+    const scan = await scanTail(file, header, known)
     await this.#keepDamaged(file, scan, segmentName(header.firstOffset))
     if ((checkpoint?.sync ?? this.#options.sync) !== 'group' && !checkpoint?.clean) {
       await this.#wantNewEpoch()
@@ -239,9 +297,9 @@ class Recovery {
     }
     this.#gave(scan.end)
     if (scan.position < last.bytes) await file.truncate(scan.position)
-    await this.#rewrite(file, scan.position, checkpoint?.clean ?? false)
+    await this.#rewrite(file, known?.position ?? FRAMES_POSITION, scan.position)
     await file.sync()
-    if (!this.#newEpoch) return { file, header, position: scan.position }
+    if (!this.#newEpoch) return { file, header, position: scan.position, end: this.#given }
     await file.close()
     if (this.#given === header.firstOffset) {
       // It holds no record, and its name is the next segment's.
@@ -257,8 +315,8 @@ class Recovery {
    * on the disk: only written again would a sync take them along. That can be the header, and of the
    * frames those of the last group.
    */
-  async #rewrite(file: DiskFile, end: number, clean: boolean): Promise<void> {
-    const from = clean ? end : Math.max(FRAMES_POSITION, end - REWRITTEN_BYTES_MAX)
+  async #rewrite(file: DiskFile, synced: number, end: number): Promise<void> {
+    const from = Math.max(synced, end - REWRITTEN_BYTES_MAX)
     try {
       await copyInPlace(file, 0, FRAMES_POSITION)
       for (let at = from; at < end; at += KEPT_BYTES_MAX) {
@@ -320,17 +378,19 @@ class Recovery {
   }
 }
 
+/** Up to where the checkpoint knows the segment to be synced. */
+function knownTail(last: FoundSegment, checkpoint: Checkpoint | undefined): SyncedTail | undefined {
+  const tail = checkpoint?.tail
+  if (!tail || tail.first !== last.firstOffset || checkpoint.end.epoch !== last.epoch) return
+  return tail.position >= FRAMES_POSITION && tail.position <= last.bytes ? tail : undefined
+}
+
 async function copyInPlace(file: DiskFile, from: number, end: number): Promise<void> {
   const bytes = Buffer.alloc(end - from)
   const got = await file.read(bytes, from)
   await file.write(bytes.subarray(0, got), from)
 }
 
-function seal({ header, bytes, changedAt }: FoundSegment): SealedSegment {
-  return {
-    firstOffset: header.firstOffset,
-    bytes,
-    epoch: header.epoch,
-    sealedAt: changedAt
-  }
+function seal({ firstOffset, bytes, epoch, changedAt }: FoundSegment): SealedSegment {
+  return { firstOffset, bytes, epoch, sealedAt: changedAt }
 }

@@ -5,7 +5,7 @@ import { isNoSpace } from './quarantine.ts'
 
 const NAME = 'reserve'
 /** Room for a segment's header and a checkpoint, in blocks of 4 KiB. */
-const BYTES = 16 << 10
+export const RESERVE_BYTES = 16 << 10
 
 /**
  * A file that only takes room, to be given up when the disk is full: the log must be able to start,
@@ -46,7 +46,7 @@ export class Reserve {
       await unlinkIfPresent(this.#disk, this.#file)
       const file = await this.#disk.open(this.#file, 'create')
       try {
-        await file.write(Buffer.alloc(BYTES, 0xff), 0)
+        await file.write(Buffer.alloc(RESERVE_BYTES, 0xff), 0)
         await file.sync()
       } finally {
         await file.close()
@@ -58,7 +58,7 @@ export class Reserve {
 
   async #holds(): Promise<boolean> {
     try {
-      return (await this.#disk.stat(this.#file)).bytes === BYTES
+      return (await this.#disk.stat(this.#file)).bytes === RESERVE_BYTES
     } catch {
       return false
     }

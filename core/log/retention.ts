@@ -5,8 +5,8 @@ import { type Checkpoint, saveCheckpoint } from './checkpoint.ts'
 import type { ControlBlock } from './control-block.ts'
 import type { CursorTable } from './cursor-table.ts'
 import type { Disk } from './disk.ts'
-import { isNoSpace } from './quarantine.ts'
-import type { Reserve } from './reserve.ts'
+import { isNoSpace, type Quarantine } from './quarantine.ts'
+import { RESERVE_BYTES, type Reserve } from './reserve.ts'
 import { FRAMES_POSITION } from './segment.ts'
 import type { SegmentList } from './segment-list.ts'
 import type { SegmentWriter } from './writer.ts'
@@ -24,6 +24,7 @@ export interface RetentionOptions {
   segments: SegmentList
   cursors: CursorTable
   reserve: Reserve
+  quarantine: Quarantine
   notes: Map<string, string>
   bytesMax: number
   overflow: Overflow
@@ -34,6 +35,8 @@ export interface RetentionOptions {
   refusal: () => OperationalError | undefined
 }
 
+/** A start looks through as much of the last segment, and little more. */
+const TAIL_STEP_BYTES = 4 << 20
 /** How often a blocked append looks whether readers made room. */
 const BLOCKED_CHECK_MS = 20
 
@@ -47,6 +50,7 @@ export class Retention {
   readonly #cursors: CursorTable
   #saving: Promise<void> = Promise.resolve()
   #savedText = ''
+  #checkpointBytes = 0
 
   constructor(options: RetentionOptions) {
     this.#options = options
@@ -56,9 +60,14 @@ export class Retention {
     this.#cursors = options.cursors
   }
 
-  /** All segments together. */
+  /** What the limit counts: segments, quarantine, reserve, and the checkpoint twice while saved. */
   get bytes(): number {
-    return this.#segments.bytes + this.#writer.bytes
+    const { quarantine } = this.#options
+    return this.#segments.bytes + this.#writer.bytes + quarantine.bytes + this.#fixedBytes
+  }
+
+  get #fixedBytes(): number {
+    return RESERVE_BYTES + 2 * this.#checkpointBytes
   }
 
   /**
@@ -67,17 +76,23 @@ export class Retention {
    * @throws {OperationalError} LOG_FULL under `drop_newest`, and when they never will.
    */
   async makeRoom(bytes: number): Promise<void> {
-    if (bytes > this.#options.bytesMax / 2) {
+    const { bytesMax, overflow, quarantine } = this.#options
+    if (bytes > Math.min(bytesMax / 2, bytesMax - this.#fixedBytes - 2 * FRAMES_POSITION)) {
       throw this.#full(`a batch of ${bytes} bytes is more than half of it`)
     }
     // The next segment's header counts too: a crash between here and there adds one of its own.
-    while (this.bytes + bytes + FRAMES_POSITION > this.#options.bytesMax) {
+    for (;;) {
+      const over = this.bytes + bytes + FRAMES_POSITION - bytesMax
+      if (over <= 0) return
       if (this.#trimmable() > 0) {
         await this.checkpoint()
       } else if (this.#writer.holdsRecords && this.#cursors.heldFrom >= this.#control.durableEnd) {
         // All of it has been read: only the active segment is in the way.
         await this.roll()
-      } else if (this.#options.overflow === 'drop_oldest') {
+      } else if (quarantine.bytes > 0) {
+        // Records come before what is none.
+        await quarantine.shrink(Math.max(0, quarantine.bytes - over))
+      } else if (overflow === 'drop_oldest') {
         if (this.#segments.count === 0) await this.roll()
         await this.#dropOldest('droppedFull')
       } else {
@@ -175,24 +190,25 @@ export class Retention {
     const cursors = this.#cursors.save(firstKept, offset => this.cursorEpoch(offset, firstKept))
     const notes = Object.fromEntries(this.#options.notes)
     const end = { epoch: this.#writer.epoch, offset: this.#control.durableEnd }
+    const { tail } = this.#writer
     const { sync } = this.#options
-    const text = JSON.stringify({ cursors, notes, clean, epoch: end.epoch })
+    // Now and then for the tail's sake, so that a start has little to look through.
+    const tailSteps = Math.floor(tail.position / TAIL_STEP_BYTES)
+    const text = JSON.stringify([cursors, notes, clean, end.epoch, tail.first, tailSteps])
     if (text === this.#savedText && trimmable === 0) return
     const savedAt = this.#options.clock.now()
-    const saved = await this.#write({ cursors, end, clean, sync, notes, savedAt }, text)
+    const saved = await this.#write({ cursors, end, tail, clean, sync, notes, savedAt }, text)
     if (trimmable === 0) return
     this.#control.firstKept = Math.max(this.#control.firstKept, firstKept)
     await this.#segments.unlinkFirst(trimmable)
-    if (!saved) await this.#write({ cursors, end, clean, sync, notes, savedAt }, text)
+    if (!saved) await this.#write({ cursors, end, tail, clean, sync, notes, savedAt }, text)
   }
 
   /** @returns Whether there was room for it. */
   async #write(checkpoint: Checkpoint, text: string): Promise<boolean> {
     const { disk, directory, reserve } = this.#options
     try {
-      this.#writer.counters.writtenBytes += await reserve.spend(() =>
-        saveCheckpoint(disk, directory, checkpoint)
-      )
+      this.#checkpointBytes = await reserve.spend(() => saveCheckpoint(disk, directory, checkpoint))
       this.#savedText = text
       return true
     } catch (error) {

@@ -20,11 +20,19 @@ export interface TailScan {
 
 const CHUNK_BYTES = 1 << 20
 
-/** Reads a segment frame by frame and passes over what is damaged. Changes nothing. */
-export async function scanTail(file: DiskFile, header: SegmentHeader): Promise<TailScan> {
+/**
+ * Reads a segment frame by frame and passes over what is damaged. Changes nothing.
+ *
+ * @param from Where a frame begins, and its offset; the segment's first frame if not given.
+ */
+export async function scanTail(
+  file: DiskFile,
+  header: SegmentHeader,
+  from = { position: FRAMES_POSITION, end: header.firstOffset }
+): Promise<TailScan> {
   const bytes = await file.size()
-  const scan: TailScan = { position: FRAMES_POSITION, end: header.firstOffset, damages: [] }
-  let at = FRAMES_POSITION
+  const scan: TailScan = { position: from.position, end: from.end, damages: [] }
+  let at = from.position
   let chunkBytes = CHUNK_BYTES
   while (at < bytes) {
     const chunk = Buffer.allocUnsafe(Math.min(chunkBytes, bytes - at))

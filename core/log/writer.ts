@@ -1,8 +1,9 @@
 import path from 'node:path'
 import type { Clock } from '../runtime/clock.ts'
-import { messageOf, OperationalError } from '../runtime/errors.ts'
 import { type ActiveSegment, createSegment } from './active-segment.ts'
+import type { SyncedTail } from './checkpoint.ts'
 import type { Disk } from './disk.ts'
+import { diskFailed } from './disk-errors.ts'
 import { markNewEpoch, unmarkNewEpoch } from './epoch.ts'
 import { FRAME_HEADER_BYTES, frameBytes, writeFrame } from './frame.ts'
 import { FRAMES_POSITION, segmentName } from './segment.ts'
@@ -12,9 +13,6 @@ export interface WriterCounters {
   records: number
   /** Payload bytes. */
   payloadBytes: number
-  /** Bytes handed to the disk, headers included. */
-  writtenBytes: number
-  syncs: number
   /** Total time spent in syncs, ms. */
   syncMs: number
 }
@@ -30,8 +28,6 @@ export class SegmentWriter {
   readonly counters: WriterCounters = {
     records: 0,
     payloadBytes: 0,
-    writtenBytes: 0,
-    syncs: 0,
     syncMs: 0
   }
   readonly #disk: Disk
@@ -43,6 +39,7 @@ export class SegmentWriter {
   #active: ActiveSegment
   /** Frames up to here are synced. */
   #synced: number
+  #syncedEnd: number
   /** A sync of the active segment failed. */
   #suspect = false
   #scratch = Buffer.allocUnsafe(1 << 16)
@@ -69,6 +66,7 @@ export class SegmentWriter {
     this.#onSealed = options.onSealed
     this.#active = options.active
     this.#synced = options.active.position
+    this.#syncedEnd = options.active.end
   }
 
   get epoch(): string {
@@ -85,6 +83,10 @@ export class SegmentWriter {
 
   get holdsRecords(): boolean {
     return this.#active.position > FRAMES_POSITION
+  }
+
+  get tail(): SyncedTail {
+    return { first: this.firstOffset, position: this.#synced, end: this.#syncedEnd }
   }
 
   /** Takes nothing more before `abandon`. */
@@ -112,23 +114,24 @@ export class SegmentWriter {
       throw error
     }
     this.#active.position += end
+    this.#active.end = offset
     this.counters.records += payloads.length
     this.counters.payloadBytes += end - payloads.length * FRAME_HEADER_BYTES
-    this.counters.writtenBytes += end
     // One burst of large groups should not pin its memory for ever.
     if (this.#scratch.length > 1 << 22) this.#scratch = Buffer.allocUnsafe(1 << 16)
   }
 
   async sync(): Promise<void> {
     const from = this.#clock.monotonic()
+    const { position, end } = this.#active
     try {
       await this.#active.file.sync()
     } catch (error) {
       this.#suspect = true
       throw error
     }
-    this.#synced = this.#active.position
-    this.counters.syncs++
+    this.#synced = position
+    this.#syncedEnd = end
     this.counters.syncMs += this.#clock.monotonic() - from
   }
 
@@ -162,6 +165,7 @@ export class SegmentWriter {
   async cutUnsynced(): Promise<void> {
     await this.#cut(this.#synced)
     this.#active.position = this.#synced
+    this.#active.end = this.#syncedEnd
   }
 
   async close(): Promise<void> {
@@ -172,7 +176,7 @@ export class SegmentWriter {
     try {
       await this.#active.file.truncate(position)
     } catch (error) {
-      throw failed(this.#directory, error)
+      throw diskFailed(this.#directory, error)
     }
   }
 
@@ -180,7 +184,7 @@ export class SegmentWriter {
     try {
       await this.sync()
     } catch (error) {
-      throw failed(this.#directory, error)
+      throw diskFailed(this.#directory, error)
     }
   }
 
@@ -197,7 +201,7 @@ export class SegmentWriter {
       this.#begin(await this.#create(first, epoch))
       await unmarkNewEpoch(this.#disk, this.#directory)
     } catch (error) {
-      throw failed(this.#directory, error)
+      throw diskFailed(this.#directory, error)
     }
   }
 
@@ -226,17 +230,7 @@ export class SegmentWriter {
   #begin(active: ActiveSegment): void {
     this.#active = active
     this.#synced = active.position
+    this.#syncedEnd = active.end
     this.#suspect = false
-    this.counters.writtenBytes += FRAMES_POSITION
-    this.counters.syncs++
   }
-}
-
-/** What was tried cannot be undone or done again: the log must be opened anew. */
-function failed(directory: string, cause: unknown): OperationalError {
-  return new OperationalError(
-    'DISK_FAILED',
-    `The disk under ${path.resolve(directory)} refused: ${messageOf(cause)}.`,
-    { cause }
-  )
 }

@@ -10,7 +10,7 @@ test('an agent draws its id once and keeps it', () => {
   const first = loadIdentity(directory, undefined, 'machine-1')
   expect(first.agentId).toMatch(AGENT_ID_PATTERN)
   expect(first.agentId).toMatch(/-[0-9a-f]{8}$/)
-  expect(first.moved).toBe(false)
+  expect([first.moved, first.lost]).toEqual([false, false])
   expect(loadIdentity(directory, undefined, 'machine-1')).toEqual(first)
 })
 
@@ -36,24 +36,33 @@ test('the configured id wins, also on another machine, which still needs a new e
   loadIdentity(directory, undefined, 'machine-1')
   expect(loadIdentity(directory, 'gateway-7', 'machine-1')).toEqual({
     agentId: 'gateway-7',
-    moved: false
+    moved: false,
+    lost: false
   })
   expect(loadIdentity(directory, 'gateway-7', 'machine-2')).toEqual({
     agentId: 'gateway-7',
-    moved: true
+    moved: true,
+    lost: false
   })
 })
 
 test.each(['', '{', 'null', '[]', '5', '{"agentId":"a b"}', '{"agentId":5}', '{}', '\0\0\0\0'])(
-  'a damaged agent.json (%j) costs the id, not the start',
+  'a damaged agent.json (%j) costs the id, not the start, and that is told once',
   text => {
     const directory = temporaryDirectory()
     fs.writeFileSync(path.join(directory, 'agent.json'), text)
     const identity = loadIdentity(directory, undefined, 'machine-1')
     expect(identity.agentId).toMatch(/-[0-9a-f]{8}$/)
-    expect(loadIdentity(directory, undefined, 'machine-1')).toEqual(identity)
+    expect(identity.lost).toBe(true)
+    expect(loadIdentity(directory, undefined, 'machine-1')).toEqual({ ...identity, lost: false })
   }
 )
+
+test('a damaged agent.json loses no id that the configuration gives', () => {
+  const directory = temporaryDirectory()
+  fs.writeFileSync(path.join(directory, 'agent.json'), '{')
+  expect(loadIdentity(directory, 'gateway-7', 'machine-1').lost).toBe(false)
+})
 
 test('a directory that cannot be written is one clear error', () => {
   const missing = path.join(temporaryDirectory(), 'missing')

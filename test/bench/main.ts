@@ -1,9 +1,16 @@
 import { benchLog } from './log.ts'
+import { benchLogStart } from './log-start.ts'
+import { benchLogTrickle } from './log-trickle.ts'
 import { benchPath } from './path.ts'
 import { machine } from './report.ts'
 
 /** `npm run bench [-- NAME]`: every benchmark, or one; JSON on stdout. */
-const BENCHMARKS: Record<string, () => Promise<unknown>> = { log: benchLog, path: benchPath }
+const BENCHMARKS: Record<string, () => Promise<unknown>> = {
+  log: benchLog,
+  'log-start': benchLogStart,
+  'log-trickle': benchLogTrickle,
+  path: benchPath
+}
 
 const wanted = process.argv[2]
 if (wanted !== undefined && !Object.hasOwn(BENCHMARKS, wanted)) {

@@ -26,7 +26,7 @@ function fileOf(text: string): string {
 test('help names every command and shows examples, version is one line', () => {
   const help = run('--help')
   expect([help.status, help.stderr]).toEqual([0, ''])
-  for (const name of ['agent', 'detector', 'sim', 'kafka', 'topics', 'config', 'demo']) {
+  for (const name of ['agent', 'detector', 'sim', 'kafka', 'topics', 'log', 'config', 'demo']) {
     expect(help.stdout).toMatch(new RegExp(`^  ${name} `, 'm'))
   }
   expect(help.stdout).toContain('$ fieldline agent --kafka localhost:9092')

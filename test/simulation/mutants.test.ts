@@ -61,7 +61,7 @@ const MUTANTS: Mutant[] = [
   {
     name: 'believes what reads well after a process died over a failed sync',
     file: 'recovery.ts',
-    from: '    await this.#rewrite(file, scan.position, checkpoint?.clean ?? false)\n',
+    from: '    await this.#rewrite(file, known?.position ?? FRAMES_POSITION, scan.position)\n',
     to: ''
   },
   {
@@ -145,8 +145,8 @@ const MUTANTS: Mutant[] = [
   {
     name: 'checks the room without the batch',
     file: 'retention.ts',
-    from: 'while (this.bytes + bytes + FRAMES_POSITION > this.#options.bytesMax)',
-    to: 'while (this.bytes / 2 > this.#options.bytesMax)'
+    from: 'const over = this.bytes + bytes + FRAMES_POSITION - bytesMax',
+    to: 'const over = this.bytes / 2 - bytesMax'
   }
 ]
 

@@ -1,12 +1,13 @@
 import { writeFrame } from '../../core/log/frame.ts'
-import { DurableLog, type LogOptions, type Overflow, type SyncMode } from '../../core/log/log.ts'
+import { DurableLog, type LogOptions } from '../../core/log/log.ts'
 import type { LogReader } from '../../core/log/reader.ts'
 import { FRAMES_POSITION } from '../../core/log/segment.ts'
 import { OperationalError } from '../../core/runtime/errors.ts'
 import type { Logger } from '../../core/runtime/log.ts'
 import { Prng } from '../../core/runtime/prng.ts'
-import { FaultDisk, type Faults, type Incarnation, NO_FAULTS } from '../kit/fault-disk.ts'
+import { FaultDisk, type Incarnation, NO_FAULTS } from '../kit/fault-disk.ts'
 import { Model, type Violation } from './model.ts'
+import { type Plan, plan } from './plan.ts'
 
 export type { Violation }
 
@@ -17,26 +18,6 @@ const ACTIONS_MAX = 250
 const UNDER_WAY_MAX = 6
 /** Rounds without an end of what is waited for: it hangs. */
 const STUCK_ROUNDS = 20_000
-
-/** What a seed decides once. */
-interface Plan {
-  bytesMax: number
-  segmentBytes: number
-  overflow: Overflow
-  sync: SyncMode
-  faults: Faults
-  capacityBytes: number
-  /** Chance that a synced byte has changed when the process comes back. */
-  rots: number
-  /** Chance that an older copy of the disk is put back between two lives. */
-  restores: number
-  /** Chance, an append, that the next sync of a file fails, and no other. */
-  oneSyncFails: number
-  /** Readers mostly find what an earlier life has left. */
-  readsLate: boolean
-  softLagMax: number
-  recordBytesMax: number
-}
 
 /**
  * Drives one log through several lives of its process, with concurrent appends, two readers,
@@ -68,6 +49,7 @@ class Simulation {
   #putBack: () => void = () => {}
   /** The owner learns elsewhere that later offsets than the log knows of were given away. */
   #isOldCopy = false
+  #lastWasPower = true
 
   constructor(seed: number) {
     this.#seed = seed
@@ -129,7 +111,9 @@ class Simulation {
       else if (!this.#incarnation.dead && this.#prng.chance(0.5)) await this.#close(log)
     }
     this.#model.forgetPending()
-    const power = this.#prng.chance(0.5)
+    // After a process death mostly: what that one left in the page cache alone is lost now.
+    const power = this.#prng.chance(this.#lastWasPower ? 0.4 : 0.7)
+    this.#lastWasPower = power
     this.#kept &&= !power && this.#plan.faults === NO_FAULTS && this.#plan.oneSyncFails === 0
     this.#disk.nextSyncFails = false
     this.#disk.reboot(power ? 'power' : 'process')
@@ -266,7 +250,8 @@ class Simulation {
   /** And often dies over what has to be done about it. */
   #failNextSync(): void {
     this.#disk.nextSyncFails = true
-    if (this.#prng.chance(0.4)) this.#incarnation.dieWithin(1 + this.#prng.int(20))
+    if (this.#prng.chance(0.4))
+      this.#incarnation.dieWithin(1 + this.#prng.int(this.#prng.pick([4, 20])))
   }
 
   async #beginEpoch(log: DurableLog, atLeast: number): Promise<void> {
@@ -387,9 +372,10 @@ class Simulation {
 
   #checkSize(): void {
     const { bytesMax, segmentBytes } = this.#plan
-    const bytes = this.#segmentBytesOnDisk()
+    let bytes = 0
+    for (const each of this.#disk.sizes(DIRECTORY).values()) bytes += each
     if (bytes > bytesMax + Math.max(segmentBytes, FRAMES_POSITION)) {
-      this.#report(`the segments have ${bytes} bytes, the limit is ${bytesMax}`)
+      this.#report(`the log has ${bytes} bytes, the limit is ${bytesMax}`)
     }
   }
 
@@ -474,30 +460,5 @@ class Life {
   constructor(log: DurableLog, last: boolean) {
     this.log = log
     this.last = last
-  }
-}
-
-function plan(prng: Prng): Plan {
-  const segmentBytes = prng.pick([6000, 8192, 16_384])
-  const bytesMax = segmentBytes * prng.pick([3, 4, 8]) + 8192
-  const trouble = prng.int(10)
-  const faults = {
-    syncFails: trouble === 0 ? 0.06 : trouble === 9 ? 0.1 : 0,
-    writeFails: trouble === 1 || trouble === 9 ? 0.02 : 0,
-    noSpace: trouble === 2 ? 0.05 : trouble === 9 ? 0.15 : 0
-  }
-  return {
-    bytesMax,
-    segmentBytes,
-    overflow: prng.pick(['drop_oldest', 'drop_oldest', 'drop_newest', 'block'] as const),
-    sync: prng.pick(['group', 'group', 'group', 'group', 'interval', 'never'] as const),
-    faults: trouble < 3 || trouble === 9 ? faults : NO_FAULTS,
-    capacityBytes: trouble === 3 ? Math.floor(bytesMax * 0.7) + 20_000 : Number.POSITIVE_INFINITY,
-    readsLate: prng.chance(0.5),
-    oneSyncFails: trouble === 7 || trouble === 8 ? 0.2 : 0,
-    restores: trouble === 6 ? 0.5 : 0,
-    rots: trouble === 4 || trouble === 5 ? 0.6 : 0,
-    softLagMax: prng.pick([0, 5, 50, 100_000]),
-    recordBytesMax: Math.floor(segmentBytes * 1.2)
   }
 }

@@ -57,6 +57,20 @@ test('messages are appended in the order of their arrival and acknowledged in th
   }
 })
 
+test('a device that is gone before its acknowledgement is no malformed packet', async () => {
+  const { log, broker, connect, lines } = await startBroker()
+  log.held = true
+  const device = await connect()
+  device.publish({ topic: 't', payload: '1', qos: 1, id: 1 })
+  await expect.poll(() => log.waiting).toBe(1)
+  device.destroy()
+  await expect.poll(() => broker.status.clients).toBe(0)
+  log.sync()
+  const next = await connect()
+  await next.roundTrip()
+  expect([broker.status.malformed, lines]).toEqual([0, []])
+})
+
 test('a message the log refuses closes the connection without an acknowledgement, and is no malformed packet', async () => {
   const { broker, log, intake, connect } = await startBroker()
   log.held = true

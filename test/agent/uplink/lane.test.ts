@@ -69,9 +69,13 @@ class FakeDelivery implements Delivery {
   committed: Cursor | undefined
   held = false
   closed = 0
+  /** Until it resolves Kafka is not found. */
+  connecting: Promise<void> = Promise.resolve()
   #waiting: ((done: boolean) => void)[] = []
 
-  async start(): Promise<Cursor | undefined> {
+  async start(signal: AbortSignal): Promise<Cursor | undefined> {
+    const aborted = new Promise<void>(resolve => signal.addEventListener('abort', () => resolve()))
+    await Promise.race([this.connecting, aborted])
     return this.committed
   }
 
@@ -177,6 +181,18 @@ test('a hard stop does not wait for Kafka, and commits nothing that was not answ
   expect([reader.commits, reader.closed, delivery.closed > 0]).toEqual([[], true, true])
 })
 
+test('a lane that is to stop while it connects does not wait for a Kafka that is away', async () => {
+  const { lane, delivery, settle } = laneOf(7, (_, kafka) => {
+    kafka.connecting = new Promise(() => {})
+  })
+  const stopping = lane.stop(60_000)
+  await settle()
+  expect(delivery.closed).toBe(0)
+  lane.state = { kind: 'waiting', code: 'X', message: 'refused', sinceAt: 0 }
+  await stopping
+  expect(delivery.closed).toBeGreaterThan(0)
+})
+
 test('an idle lane stops at once', async () => {
   const { lane, settle } = laneOf(0)
   await settle()
@@ -219,10 +235,11 @@ test('a cursor of Kafka’s that the log does not believe leaves the local one',
   await lane.stop(1000)
 })
 
-test('a fault of ours stops the lane with one line, keeps the records, and lets the agent stop', async () => {
+test('a fault of ours stops the lane with one line, is no mode that looks well, keeps the records, and lets the agent stop', async () => {
   const { lane, reader, lines } = laneOf(101)
   await expect.poll(() => lines).toMatchObject([{ event: 'uplink.failed', lane: 'telemetry' }])
   expect(reader.commits.at(-1)).toBe(98)
+  expect(lane.state).toMatchObject({ kind: 'parked', code: 'LANE_FAILED' })
   await lane.stop(1000)
 })
 

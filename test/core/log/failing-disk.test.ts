@@ -122,7 +122,7 @@ test('a segment that cannot be made on a full disk leaves nothing behind', async
 })
 
 test('a full log that blocks goes on when its reader has made room', async () => {
-  const { log } = await openLog(temporaryDirectory(), { overflow: 'block', bytesMax: 24_000 })
+  const { log } = await openLog(temporaryDirectory(), { overflow: 'block', bytesMax: 41_000 })
   const reader = await log.reader('uplink')
   const appends: Promise<number>[] = []
   for (let n = 0; n < 120; n++) appends.push(log.append(bytes(`r${n}`)))
@@ -136,7 +136,7 @@ test('a full log that blocks goes on when its reader has made room', async () =>
 })
 
 test('closing a log refuses the appends that wait for room', async () => {
-  const { log } = await openLog(temporaryDirectory(), { overflow: 'block', bytesMax: 24_000 })
+  const { log } = await openLog(temporaryDirectory(), { overflow: 'block', bytesMax: 41_000 })
   await log.reader('uplink')
   const appends = Array.from({ length: 120 }, (_, n) => log.append(bytes(`r${n}`)))
   const settled = Promise.allSettled(appends)
@@ -148,7 +148,7 @@ test('closing a log refuses the appends that wait for room', async () => {
 })
 
 test('a full log that drops the newest refuses until a reader has made room', async () => {
-  const { log } = await openLog(temporaryDirectory(), { overflow: 'drop_newest', bytesMax: 24_000 })
+  const { log } = await openLog(temporaryDirectory(), { overflow: 'drop_newest', bytesMax: 41_000 })
   const reader = await log.reader('uplink')
   let stored = 0
   await expect(

@@ -1,0 +1,100 @@
+import { Worker } from 'node:worker_threads'
+import { messageOf } from './errors.ts'
+
+export interface RestartedThreadOptions<News> {
+  file: URL
+  name: string
+  /** What the thread is started with; made anew for each start. */
+  dataOf: () => unknown
+  onNews: (news: News) => void
+  /** The thread ended by itself; it is started again after `waitMs`. */
+  onFault: (fault: string, waitMs: number) => void
+  /** Awaited before it is started again: what its former life left under way. */
+  settled?: () => Promise<unknown>
+  /** After the first fault; then twice as long each time. */
+  waitMsMin?: number
+}
+
+const WAIT_MS_MIN = 1_000
+const WAIT_MS_MAX = 60_000
+/** A thread that lived so long was well: its fault is a first one again. */
+const WELL_MS = 60_000
+
+/**
+ * A worker thread that is started again when it ends by itself. One that fails again and again is
+ * left alone for longer each time, up to a minute: it must not fill the log, nor eat a core.
+ */
+export class RestartedThread<Order, News> {
+  readonly #options: RestartedThreadOptions<News>
+  #worker: Worker | undefined
+  #startedAt = 0
+  #faults = 0
+  #stopping = false
+  #restart: NodeJS.Timeout | undefined
+  #ended: Promise<void> = Promise.resolve()
+
+  constructor(options: RestartedThreadOptions<News>) {
+    this.#options = options
+    this.#start()
+  }
+
+  get running(): boolean {
+    return this.#worker !== undefined
+  }
+
+  /** Lost if the thread is not running. */
+  order(order: Order): void {
+    this.#worker?.postMessage(order)
+  }
+
+  /** Waits for the thread to end as ordered; ends it by force after `limitMs`. */
+  async stop(order: Order, limitMs: number): Promise<void> {
+    this.#stopping = true
+    clearTimeout(this.#restart)
+    this.order(order)
+    const timer = setTimeout(() => void this.#worker?.terminate(), limitMs)
+    await this.#ended
+    clearTimeout(timer)
+  }
+
+  /** Ends it at once: for one that was ordered to stop and is held up by a dead connection alone. */
+  end(): void {
+    if (this.#stopping) void this.#worker?.terminate()
+  }
+
+  #start(): void {
+    const { file, name, dataOf, onNews } = this.#options
+    const worker = new Worker(file, { workerData: dataOf(), name })
+    this.#worker = worker
+    this.#startedAt = performance.now()
+    let fault: string | undefined
+    worker.on('message', onNews)
+    worker.on('error', error => {
+      fault = error instanceof Error ? (error.stack ?? error.message) : String(error)
+    })
+    this.#ended = new Promise(resolve => {
+      worker.once('exit', code => {
+        this.#worker = undefined
+        if (!this.#stopping || fault !== undefined) this.#onEnd(fault ?? `it ended with ${code}`)
+        resolve()
+      })
+    })
+  }
+
+  #onEnd(fault: string): void {
+    if (performance.now() - this.#startedAt > WELL_MS) this.#faults = 0
+    const { onFault, waitMsMin = WAIT_MS_MIN } = this.#options
+    const waitMs = Math.min(WAIT_MS_MAX, waitMsMin * 2 ** Math.min(this.#faults++, 16))
+    onFault(fault, waitMs)
+    if (!this.#stopping) this.#restart = setTimeout(() => void this.#startAgain(), waitMs)
+  }
+
+  async #startAgain(): Promise<void> {
+    try {
+      await this.#options.settled?.()
+      if (!this.#stopping) this.#start()
+    } catch (error) {
+      this.#onEnd(messageOf(error))
+    }
+  }
+}
