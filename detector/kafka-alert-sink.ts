@@ -84,7 +84,8 @@ export class KafkaAlertSink {
         messages: events.map(event => ({
           key: deviceKey(event.data.site, event.data.device),
           value: JSON.stringify(event),
-          timestamp: String(Date.parse(event.time)),
+          // The time of sending: a topic may refuse event times that lie far from now.
+          timestamp: String(Date.now()),
           headers: { 'content-type': ALERT_CONTENT_TYPE }
         }))
       })

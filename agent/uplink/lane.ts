@@ -187,7 +187,7 @@ export class Lane implements LaneView {
     this.#sendingSince = undefined
     if (!done) return false
     this.counters.batches++
-    this.counters.produceMs = clock.monotonic() - from
+    this.counters.produceMs = Math.round(clock.monotonic() - from)
     this.counters.produced += records.length
     for (const record of records) this.counters.producedBytes += record.value.length
     return true

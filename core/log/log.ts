@@ -391,8 +391,8 @@ export class DurableLog {
 
   #tidyQuarantine(): Promise<void> {
     // Over the limit by a segment at most; that much of the records makes room as it goes on.
-    const over = this.#retention.bytes - this.#options.bytesMax - this.#segmentBytes
-    return this.#quarantine.tidy(over)
+    const bytesMax = this.#options.bytesMax + this.#segmentBytes
+    return this.#quarantine.tidy(() => this.#retention.bytes - bytesMax)
   }
 
   #startTimers(): void {

@@ -33,10 +33,11 @@ export class Quarantine {
     return this.#clock.monotonic() >= this.#tidyAt
   }
 
-  /** @param over Bytes that should go whatever their age. */
-  async tidy(over: number): Promise<void> {
+  /** @param overOf Bytes that should go whatever their age, asked once `bytes` is up to date. */
+  async tidy(overOf: () => number): Promise<void> {
     this.#tidyAt = this.#clock.monotonic() + TIDY_EVERY_MS
     await this.removeOlder(this.#clock.now() - AGE_MS_MAX)
+    const over = overOf()
     if (over > 0) await this.shrink(Math.max(0, this.bytes - over))
   }
 

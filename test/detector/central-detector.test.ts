@@ -143,7 +143,8 @@ test('telemetry in Kafka becomes alerts in Kafka, the same bytes as without it',
   expect(alerts.map(a => JSON.stringify(a.event))).toEqual(expected.map(e => JSON.stringify(e)))
   expect(alerts[0].key).toBe(`plant7/${alerts[0].event.data.device}`)
   expect(alerts[0].headers).toEqual({ 'content-type': 'application/cloudevents+json' })
-  expect(alerts[0].timestampMs).toBe(Date.parse(alerts[0].event.time))
+  // Not the event's time, which a topic may refuse.
+  expect(Math.abs(Date.now() - alerts[0].timestampMs)).toBeLessThan(120_000)
   expect(await committed(kafka.admin, topics.group, topics.telemetry)).toBe(1500)
 })
 
