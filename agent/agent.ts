@@ -328,7 +328,7 @@ export class Agent {
     client.start()
   }
 
-  /** Kafka may be away: tries until it is there. */
+  /** Kafka may be away: tries until it is there, and again when a topic turns out to be missing. */
   async #createTopics(): Promise<void> {
     const { config, logger } = this.#options
     const kafka = this.#kafka('topics')
@@ -338,11 +338,20 @@ export class Agent {
         for (const { topic } of created) {
           logger.info({ event: 'kafka.topic_created', topic }, 'Created a topic.')
         }
-        return
+        await this.#topicMissing()
       } catch (error) {
         logger.debug({ event: 'kafka.topics_waiting', error: messageOf(error) }, 'No topics yet.')
         await pause(1_000, this.#stopped.signal)
       }
+    }
+  }
+
+  /** Resolves when a lane waits for a topic, for example of a cluster that was set up anew. */
+  async #topicMissing(): Promise<void> {
+    const isMissing = ({ state }: LaneView) =>
+      state.kind === 'parked' && state.code === 'UNKNOWN_TOPIC_OR_PARTITION'
+    while (!this.#stopped.signal.aborted && !this.lanes.some(isMissing)) {
+      await pause(2_000, this.#stopped.signal)
     }
   }
 
