@@ -288,7 +288,11 @@ test('tail follows a running agent up to its checkpointed end, and Ctrl-C ends i
 
   follower.child.kill('SIGINT')
   const [code] = await once(follower.child, 'exit')
-  expect([code, follower.stderr]).toEqual([0, ''])
+  expect(code).toBe(0)
+  // Whether a checkpoint lay between the last append and its look is chance: it may say so, once.
+  expect(follower.stderr).toMatch(
+    /^(fieldline: \d+ newer records are not behind a checkpoint.*\n)?$/
+  )
   const shown = lines(follower.stdout).map(line => Number(line.split(/ {2}/)[1]))
   expect(shown).toEqual(Array.from({ length: shown.length }, (_, n) => 59 + n))
 })
