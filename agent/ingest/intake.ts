@@ -1,20 +1,17 @@
-import { encodeClockMark, encodeStoredMessage } from '../../core/contract/stored-message.ts'
+import {
+  encodeClockMark,
+  encodeStoredMessage,
+  type StoredMessage
+} from '../../core/contract/stored-message.ts'
 import type { DurableLog } from '../../core/log/log.ts'
 import type { Clock } from '../../core/runtime/clock.ts'
 import type { ClockSync } from '../clock-sync.ts'
 
-/** A PUBLISH as either door hands it in. */
-export interface IncomingMessage {
-  topic: string
-  payload: Uint8Array
-  qos: 0 | 1 | 2
-  retain: boolean
-  dup: boolean
-  packetId: number
-  clientId: string
-  upstream: boolean
-  properties?: Record<string, unknown>
-}
+/** A PUBLISH as either door hands it in: the stored message without the stamp of its receipt. */
+export type IncomingMessage = Omit<
+  StoredMessage,
+  'receivedAt' | 'monotonicMs' | 'bootId' | 'clockUnsynced'
+>
 
 export interface IntakeCounters {
   /** Stored, by QoS. */
