@@ -10,9 +10,16 @@ import type { SnapshotStore } from './pipeline.ts'
  */
 export class SnapshotFiles implements SnapshotStore {
   readonly #directory: string
+  readonly #bytesMax: number
 
-  /** @throws {OperationalError} DIRECTORY_UNUSABLE */
-  static async open(directory: string): Promise<SnapshotFiles> {
+  /**
+   * @param bytesMax Of one snapshot: a larger one is not saved, and the one before stays.
+   * @throws {OperationalError} DIRECTORY_UNUSABLE
+   */
+  static async open(
+    directory: string,
+    bytesMax = Number.POSITIVE_INFINITY
+  ): Promise<SnapshotFiles> {
     try {
       makeDirectory(directory)
       const probe = join(directory, '.probe')
@@ -25,11 +32,12 @@ export class SnapshotFiles implements SnapshotStore {
         { cause: error }
       )
     }
-    return new SnapshotFiles(directory)
+    return new SnapshotFiles(directory, bytesMax)
   }
 
-  private constructor(directory: string) {
+  private constructor(directory: string, bytesMax: number) {
     this.#directory = directory
+    this.#bytesMax = bytesMax
   }
 
   async load(stream: string): Promise<Uint8Array | undefined> {
@@ -41,7 +49,14 @@ export class SnapshotFiles implements SnapshotStore {
     }
   }
 
+  /** @throws {OperationalError} SNAPSHOT_TOO_LARGE, or the disk's own error. */
   async save(stream: string, bytes: Uint8Array): Promise<void> {
+    if (bytes.length > this.#bytesMax) {
+      throw new OperationalError(
+        'SNAPSHOT_TOO_LARGE',
+        `the snapshot has ${bytes.length} bytes, its share of the disk is ${this.#bytesMax}: lower detector.series_max or raise log.bytes_max`
+      )
+    }
     const path = this.#path(stream)
     const file = await open(`${path}.new`, 'w')
     try {

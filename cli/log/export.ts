@@ -1,7 +1,7 @@
 import { loadCheckpoint } from '../../core/log/checkpoint.ts'
 import { loadLosses, subtract } from '../../core/log/losses.ts'
 import { nodeDisk } from '../../core/log/node-disk.ts'
-import { OfflineReader, type Passed } from '../../core/log/tail.ts'
+import { explainMissing, OfflineReader, type Passed } from '../../core/log/tail.ts'
 import type { Output } from './output.ts'
 import { type LogPlace, reading } from './places.ts'
 import { entriesOf, jsonLine } from './records.ts'
@@ -97,7 +97,8 @@ async function tellLostEnd(
   const end = found.kind === 'valid' ? found.checkpoint.end.offset : 0
   const known = await loadLosses(nodeDisk, directory)
   for (const lost of subtract({ first: reached, end }, known)) {
-    pass({ reason: 'missing', file: 'checkpoint', lost })
+    const passed = await explainMissing(nodeDisk, directory, lost, { file: 'checkpoint' })
+    for (const each of passed) pass(each)
   }
 }
 

@@ -17,6 +17,8 @@ export interface Disk {
   makeDirectory(path: string): Promise<void>
   syncDirectory(path: string): Promise<void>
   rename(from: string, to: string): Promise<void>
+  /** Gives a file a second name; rejects where the file system knows of no such thing. */
+  link(from: string, to: string): Promise<void>
   unlink(path: string): Promise<void>
   /** Size and last change; rejects with ENOENT when there is no such file. */
   stat(path: string): Promise<{ bytes: number; changedAt: number }>

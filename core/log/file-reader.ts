@@ -2,7 +2,8 @@ import path from 'node:path'
 import { systemCode } from '../runtime/errors.ts'
 import type { ControlBlock } from './control-block.ts'
 import type { Disk, DiskFile } from './disk.ts'
-import { checkFrame, FRAME_HEADER_BYTES } from './frame.ts'
+import { checkFrame } from './frame.ts'
+import { newerBetween } from './newer-segments.ts'
 import type { Cursor, LogBatch, LogReader, LogRecord, ReadOptions } from './reader.ts'
 import {
   FRAMES_POSITION,
@@ -15,10 +16,11 @@ import { findFrame } from './tail-scan.ts'
 
 /** Records that a reader could not be given, and why. */
 export interface ReaderGap {
-  reason: 'dropped' | 'damaged'
+  /** `newer`: in a segment of a newer format, which is kept. */
+  reason: 'dropped' | 'damaged' | 'newer'
   first: number
   end: number
-  /** Where the damage is; absent for dropped records. */
+  /** Where the damage is, or the segment of a newer format; absent for dropped records. */
   file?: string
   position?: number
 }
@@ -212,16 +214,12 @@ export class FileReader implements LogReader {
           reason: 'damaged',
           first: this.#offset,
           end: check.offset,
-          file: path.join(this.#directory, segmentName(segment.first)),
+          file: this.#path(segment.first),
           position: segment.defect ?? segment.position + at
         })
       }
       segment.defect = undefined
-      records.push({
-        epoch,
-        offset: check.offset,
-        payload: chunk.subarray(at + FRAME_HEADER_BYTES, check.end)
-      })
+      records.push({ epoch, offset: check.offset, payload: check.payload })
       at = check.end
       this.#offset = check.offset + 1
     }
@@ -249,13 +247,7 @@ export class FileReader implements LogReader {
       segment.position = found
       return
     }
-    this.#tellGap({
-      reason: 'damaged',
-      first: this.#offset,
-      end: limit,
-      ...(await this.#placeOfDefect(segment))
-    })
-    this.#offset = limit
+    await this.#passMissing(limit, () => this.#placeOfDefect(segment))
     // Entered anew, should it be the active one: what it takes from now on is searched for.
     await this.#leaveSegment()
   }
@@ -263,9 +255,8 @@ export class FileReader implements LogReader {
   /** A file without a valid header that should have the reader's offset, else where frames end. */
   async #placeOfDefect(segment: OpenSegment): Promise<{ file: string; position: number }> {
     const bad = (await this.#segmentOffsets()).findLast(first => first <= this.#offset)
-    const file = (first: number) => path.join(this.#directory, segmentName(first))
-    if (bad !== undefined && bad > segment.first) return { file: file(bad), position: 0 }
-    return { file: file(segment.first), position: segment.defect ?? segment.position }
+    if (bad !== undefined && bad > segment.first) return { file: this.#path(bad), position: 0 }
+    return { file: this.#path(segment.first), position: segment.defect ?? segment.position }
   }
 
   async #enterSegment(): Promise<OpenSegment | undefined> {
@@ -282,15 +273,35 @@ export class FileReader implements LogReader {
     // Gone, or without a header: nothing of it can be read.
     const end = Math.min(next ?? this.#control.durableEnd, this.#control.durableEnd)
     if (this.#offset >= this.#control.firstKept && this.#offset < end) {
-      this.#tellGap({
-        reason: 'damaged',
-        first: this.#offset,
-        end,
-        ...(first === undefined ? {} : { file: path.join(this.#directory, segmentName(first)) })
-      })
-      this.#offset = end
+      const place = first === undefined ? {} : { file: this.#path(first) }
+      await this.#passMissing(end, async () => place)
     }
     return undefined
+  }
+
+  /** No segment that can be read has what lies up to `end`. What a newer format has is no damage. */
+  async #passMissing(
+    end: number,
+    placeOf: () => Promise<{ file?: string; position?: number }>
+  ): Promise<void> {
+    const found = await newerBetween(this.#disk, this.#directory, this.#offset, end)
+    // Dropped meanwhile: that is told otherwise.
+    if (this.#offset < this.#control.firstKept) return
+    for (const newer of found) {
+      await this.#passDamaged(newer.first, placeOf)
+      this.#tellGap({ reason: 'newer', ...newer })
+      this.#offset = newer.end
+    }
+    await this.#passDamaged(end, placeOf)
+  }
+
+  async #passDamaged(
+    end: number,
+    placeOf: () => Promise<{ file?: string; position?: number }>
+  ): Promise<void> {
+    if (end <= this.#offset) return
+    this.#tellGap({ reason: 'damaged', first: this.#offset, end, ...(await placeOf()) })
+    this.#offset = end
   }
 
   /** The segment that the offset falls into, had those without a valid header never been there. */
@@ -314,7 +325,7 @@ export class FileReader implements LogReader {
   async #openSegment(first: number): Promise<OpenSegment | undefined> {
     let file: DiskFile
     try {
-      file = await this.#disk.open(path.join(this.#directory, segmentName(first)), 'read')
+      file = await this.#disk.open(this.#path(first), 'read')
     } catch (error) {
       if (systemCode(error) === 'ENOENT') return undefined
       throw error
@@ -335,6 +346,10 @@ export class FileReader implements LogReader {
     const names = await this.#disk.list(this.#directory)
     const offsets = names.map(parseSegmentName).filter(offset => offset !== undefined)
     return offsets.sort((a, b) => a - b)
+  }
+
+  #path(first: number): string {
+    return path.join(this.#directory, segmentName(first))
   }
 
   async #leaveSegment(): Promise<void> {

@@ -58,12 +58,13 @@ export function writeFrame(
   into.writeUInt16BE(high, position + 10)
   into.writeUInt32BE(low, position + 12)
   into.set(payload, position + FRAME_HEADER_BYTES)
-  into.writeUInt32BE(crc32(into.subarray(position + 4, end), salt), position)
+  into.writeUInt32BE(crc32(payload, headerSum(into, position, salt)), position)
   return end
 }
 
 export type FrameCheck =
-  | { kind: 'valid'; offset: number; end: number }
+  /** `payload` is a view. */
+  | { kind: 'valid'; offset: number; end: number; payload: Buffer }
   /** The bytes end before the frame does; `end` is where it would. */
   | { kind: 'short'; end: number }
   | { kind: 'invalid' }
@@ -82,9 +83,10 @@ export function checkFrame(bytes: Buffer, position: number, salt: number): Frame
   if (bytes.readUInt16BE(position + 8) !== headerCheck(salt, word, high, low)) return INVALID
   const end = position + FRAME_HEADER_BYTES + word
   if (end > bytes.length) return { kind: 'short', end }
-  const sum = bytes.readUInt32BE(position)
-  if (crc32(bytes.subarray(position + 4, end), salt) !== sum) return INVALID
-  return { kind: 'valid', offset: high * 0x1_0000_0000 + low, end }
+  const payload = bytes.subarray(position + FRAME_HEADER_BYTES, end)
+  const sum = crc32(payload, headerSum(bytes, position, salt))
+  if (sum !== bytes.readUInt32BE(position)) return INVALID
+  return { kind: 'valid', offset: high * 0x1_0000_0000 + low, end, payload }
 }
 
 /**
@@ -98,3 +100,21 @@ function headerCheck(salt: number, length: number, high: number, low: number): n
   h = Math.imul(h ^ (h >>> 16), 0x85ebca6b)
   return (h ^ (h >>> 15)) & 0xffff
 }
+
+/**
+ * CRC-32 of the header's bytes from 4 on, to be continued over the payload. By table: a view of
+ * header and payload together, only for zlib to see it, would cost more than these twelve bytes.
+ */
+function headerSum(bytes: Buffer, position: number, salt: number): number {
+  let sum = ~salt
+  for (let at = position + 4; at < position + FRAME_HEADER_BYTES; at++) {
+    sum = CRC_TABLE[(sum ^ bytes[at]) & 0xff] ^ (sum >>> 8)
+  }
+  return ~sum >>> 0
+}
+
+const CRC_TABLE = Int32Array.from({ length: 256 }, (_, byte) => {
+  let sum = byte
+  for (let bit = 0; bit < 8; bit++) sum = sum & 1 ? (sum >>> 1) ^ 0xedb88320 : sum >>> 1
+  return sum
+})

@@ -12,6 +12,8 @@ export interface LogOptions {
   logger: Logger
   /** All files of the log together; 4 MiB at least. Exceeded by at most one segment. */
   bytesMax: number
+  /** Bytes of files beside it that share `bytesMax`; half of it counts at most. */
+  sharedBytes?: () => number
   overflow: Overflow
   /**
    * `group`: acknowledged means synced. `interval`: up to `syncIntervalMs` of acknowledged records
@@ -24,7 +26,7 @@ export interface LogOptions {
   syncIntervalMs?: number
   /** Records older than this are dropped, a segment at a time. */
   ageMsMax?: number | null
-  /** 0: only when `checkpoint` or `maintain` is called. */
+  /** How often `maintain` is called. 0: only by the owner. */
   checkpointIntervalMs?: number
   /** A 16th of `bytesMax`, from 256 KiB to 64 MiB, if not given. */
   segmentBytes?: number

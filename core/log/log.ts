@@ -11,11 +11,13 @@ import { directoryUnusable, diskFailed } from './disk-errors.ts'
 import { generation, nextEpoch } from './epoch.ts'
 import { batchBytes, OFFSET_MAX } from './frame.ts'
 import { LOG_BYTES_MIN, type LogOptions, type LogStatus, type SyncMode } from './log-options.ts'
+import { LogReaders } from './log-readers.ts'
 import { MeteredDisk } from './metered-disk.ts'
+import { NewerSegments } from './newer-segments.ts'
 import { nodeDisk } from './node-disk.ts'
 import { Quarantine } from './quarantine.ts'
 import type { Cursor, LogReader } from './reader.ts'
-import { openClaimedReader, type ReaderClaim, type ReaderGap } from './reader-claim.ts'
+import type { ReaderClaim, ReaderGap } from './reader-claim.ts'
 import { type Recovered, recover } from './recovery.ts'
 import { Reserve } from './reserve.ts'
 import { type Overflow, Retention } from './retention.ts'
@@ -67,8 +69,7 @@ export class DurableLog {
   readonly #retention: Retention
   readonly #queue: AppendQueue
   readonly #notes: Map<string, string>
-  readonly #readers = new Map<string, LogReader>()
-  readonly #counters = { damaged: 0, lagged: 0 }
+  readonly #readers: LogReaders
   readonly #timers: NodeJS.Timeout[] = []
   #rollWanted = false
   #syncWanted = false
@@ -130,7 +131,8 @@ export class DurableLog {
     this.#clock = clock
     this.#openedAt = clock.monotonic()
     this.#logger = logger
-    this.#segments = new SegmentList(disk, directory, sealed)
+    const newer = new NewerSegments({ disk, directory, quarantine, logger })
+    this.#segments = new SegmentList(disk, directory, sealed, newer)
     this.#writer = new SegmentWriter({
       disk,
       directory,
@@ -169,10 +171,20 @@ export class DurableLog {
       quarantine,
       notes: this.#notes,
       bytesMax: options.bytesMax,
+      sharedBytes: options.sharedBytes ?? (() => 0),
       overflow: options.overflow,
       sync: options.sync,
       sleep: options.sleep ?? sleep,
       refusal: () => this.#refusal()
+    })
+    this.#readers = new LogReaders({
+      disk: options.disk ?? nodeDisk,
+      directory,
+      control: this.#control,
+      cursors: this.#cursors,
+      cursorEpoch: offset => this.#retention.cursorEpoch(offset),
+      passedNewer: (name, gap) => void this.#segments.passedNewer(name, gap),
+      logger
     })
     this.#queue = new AppendQueue({
       groupBytesMax: Math.min(GROUP_BYTES_MAX, this.#segmentBytes),
@@ -191,7 +203,8 @@ export class DurableLog {
    * Stores records and resolves once they would survive power loss (`sync: group`). What arrives
    * while a sync runs goes with the next one. Appends settle in the order of their calls.
    *
-   * @param payloads 1..4096 records of 1..16,777,215 bytes; kept by reference until settled.
+   * @param payloads 1..4096 records of 1..16,777,215 bytes, several together of 4 MiB at most; kept
+   *   by reference until settled.
    * @returns Offset of the first record; the batch is [first, first + payloads.length).
    * @throws {OperationalError} LOG_FULL: nothing stored; retry when readers have made room.
    *   DISK_FAILED: outcome unknown; the log takes nothing more and must be opened again.
@@ -199,6 +212,10 @@ export class DurableLog {
    */
   append(payloads: readonly Uint8Array[]): Promise<number> {
     const bytes = batchBytes(payloads, GROUP_RECORDS_MAX)
+    // Of a larger group a start after a failed sync would not write all again.
+    if (payloads.length > 1 && bytes > GROUP_BYTES_MAX) {
+      throw new RangeError(`several records have ${GROUP_BYTES_MAX} bytes at most, not ${bytes}`)
+    }
     const refusal = this.#refusal()
     return refusal ? Promise.reject(refusal) : this.#queue.push(payloads, bytes)
   }
@@ -211,12 +228,7 @@ export class DurableLog {
    *   on when its records go, counted as `lagged`. Without it nothing it has not passed is trimmed.
    */
   async reader(name: string, lagRecordsMax?: number): Promise<LogReader> {
-    const reader = openClaimedReader(this.claim(name, lagRecordsMax), {
-      disk: this.#options.disk ?? nodeDisk,
-      onGap: gap => this.reportGap(name, gap)
-    })
-    this.#readers.set(name, reader)
-    return reader
+    return this.#readers.open(name, lagRecordsMax)
   }
 
   /**
@@ -224,31 +236,12 @@ export class DurableLog {
    * be told with `reportGap`.
    */
   claim(name: string, lagRecordsMax?: number): ReaderClaim {
-    const { slot, offset } = this.#cursors.claim(name, lagRecordsMax)
-    this.#readers.get(name)?.close()
-    this.#readers.delete(name)
-    return {
-      name,
-      directory: this.#options.directory,
-      control: this.#control.buffer,
-      slot,
-      turn: this.#control.takeTurn(slot),
-      from: { epoch: this.#retention.cursorEpoch(offset), offset }
-    }
+    return this.#readers.claim(name, lagRecordsMax)
   }
 
   /** Counts and logs records that the reader of this name could not be given. */
   reportGap(name: string, gap: ReaderGap): void {
-    const records = gap.end - gap.first
-    if (gap.reason === 'dropped') {
-      if (this.#cursors.isSoft(name)) this.#counters.lagged += records
-      return
-    }
-    this.#counters.damaged += records
-    this.#logger.error(
-      { event: 'log.damaged', reader: name, records, ...gap },
-      'Records cannot be read: their bytes on disk are damaged. Reading goes on behind them.'
-    )
+    this.#readers.reportGap(name, gap)
   }
 
   /**
@@ -324,7 +317,7 @@ export class DurableLog {
         pageBytes,
         syncs,
         ...this.#retention.counters,
-        ...this.#counters
+        ...this.#readers.counters
       }
     }
   }
@@ -335,8 +328,8 @@ export class DurableLog {
   }
 
   /**
-   * What has to be done now and then, by default twice a second: the age limit, the checkpoint,
-   * and the active segment of a drained log. Never rejects.
+   * What has to be done now and then, by default twice a second: the age limit, the checkpoint if it
+   * is due, and the active segment of a drained log. Never rejects.
    */
   async maintain(): Promise<void> {
     if (this.#refusal()) return
@@ -353,7 +346,7 @@ export class DurableLog {
     try {
       if (this.#quarantine.untidy) await this.#tidyQuarantine()
       if (ageMsMax) await this.#retention.dropAged(this.#clock.now() - ageMsMax)
-      await this.#retention.checkpoint()
+      await this.#retention.checkpointIfDue()
     } catch {
       // Logged where it happened; the next round tries again.
     }
@@ -375,7 +368,7 @@ export class DurableLog {
     const orderly = this.#state === 'open'
     this.#state = 'closed'
     this.#control.close()
-    for (const reader of this.#readers.values()) reader.close()
+    this.#readers.close()
     try {
       if (orderly && this.#unsynced) await this.#writer.sync()
       if (orderly) await this.#retention.checkpoint(true)
@@ -386,6 +379,7 @@ export class DurableLog {
       )
     }
     await this.#retention.settled()
+    await this.#segments.settled()
     await this.#writer.close().catch(() => {})
   }
 

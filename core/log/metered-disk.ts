@@ -28,6 +28,7 @@ export class MeteredDisk implements Disk {
   list = (directory: string) => this.#disk.list(directory)
   makeDirectory = (path: string) => this.#disk.makeDirectory(path)
   rename = (from: string, to: string) => this.#disk.rename(from, to)
+  link = (from: string, to: string) => this.#disk.link(from, to)
   unlink = (path: string) => this.#disk.unlink(path)
   stat = (path: string) => this.#disk.stat(path)
 }

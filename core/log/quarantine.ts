@@ -5,6 +5,7 @@ import type { Disk } from './disk.ts'
 
 const AGE_MS_MAX = 30 * 86_400_000
 const TIDY_EVERY_MS = 3_600_000
+const NO_LINKS = new Set(['EPERM', 'ENOTSUP', 'EOPNOTSUPP', 'ENOSYS', 'EMLINK', 'EACCES', 'ENOSPC'])
 
 /**
  * Where bytes go that are no valid part of the log: kept for a person to look at, never read by
@@ -106,11 +107,24 @@ export class Quarantine {
 
   async #rename(file: string, directory: string, reason: string): Promise<string> {
     const to = await this.#freeName(directory, path.basename(file), reason)
-    await this.#disk.rename(file, to)
     // The new name first: a crash in between must leave it in at least one of both.
+    const linked = await this.#link(file, to)
+    if (!linked) await this.#disk.rename(file, to)
     await this.#disk.syncDirectory(directory)
+    if (linked) await this.#disk.unlink(file)
     await this.#disk.syncDirectory(this.#logDirectory)
     return to
+  }
+
+  /** @returns Whether the file system can; FAT cannot, and none can for a directory. */
+  async #link(file: string, to: string): Promise<boolean> {
+    try {
+      await this.#disk.link(file, to)
+      return true
+    } catch (error) {
+      if (NO_LINKS.has(systemCode(error) ?? '')) return false
+      throw error
+    }
   }
 
   /** The directory for it; the log's own where something else has taken the name. */

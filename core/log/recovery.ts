@@ -12,13 +12,13 @@ import {
 } from './checkpoint.ts'
 import type { Disk, DiskFile } from './disk.ts'
 import { generation, markNewEpoch, NEW_EPOCH_NAME, nextEpoch, unmarkNewEpoch } from './epoch.ts'
+import { checkSegment, newerFinding } from './newer-segments.ts'
 import { isNoSpace, type Quarantine } from './quarantine.ts'
 import type { Reserve } from './reserve.ts'
 import {
   FRAMES_POSITION,
   type HeaderCheck,
   parseSegmentName,
-  readSegmentHeader,
   type SegmentHeader,
   segmentName
 } from './segment.ts'
@@ -61,11 +61,10 @@ export interface RecoveryOptions {
   quick?: boolean
 }
 
-const STATS_AT_ONCE = 64
 /** Of bad bytes at one place, as many are copied to the quarantine. */
 const KEPT_BYTES_MAX = 1 << 20
-/** The largest group that several appends share. */
-const REWRITTEN_BYTES_MAX = 4 << 20
+/** No group is larger: it has 4 MiB, or is one record. */
+const REWRITTEN_BYTES_MAX = 16 << 20
 
 /**
  * Brings a log directory, in whatever state, to one that can be appended to. Reads the
@@ -100,6 +99,8 @@ class Recovery {
   #marked = false
   /** Offsets below were given away, or may have been. */
   #given = 0
+  /** Of the segments set aside for their newer format, the last begins just before. */
+  #newerEnd = 0
 
   constructor(options: RecoveryOptions) {
     this.#options = options
@@ -176,10 +177,7 @@ class Recovery {
    */
   async #findSegments(offsets: number[]): Promise<FoundSegment[]> {
     const found: Candidate[] = []
-    for (let at = 0; at < offsets.length; at += STATS_AT_ONCE) {
-      const some = offsets.slice(at, at + STATS_AT_ONCE).map(offset => this.#stat(offset))
-      found.push(...(await Promise.all(some)))
-    }
+    for (const offset of offsets) found.push(await this.#stat(offset))
     for (const each of found.filter(each => each.bytes < FRAMES_POSITION)) {
       await this.#readHeader(found, each)
     }
@@ -219,7 +217,7 @@ class Recovery {
     if (segment.header) return true
     const { firstOffset, bytes } = segment
     const file = this.#path(segmentName(firstOffset))
-    const check = await this.#checkHeader(file)
+    const check = await checkSegment(this.#disk, file)
     const believed = check.kind === 'valid' && check.header.firstOffset === firstOffset
     if (believed && bytes >= FRAMES_POSITION) {
       segment.header = check.header
@@ -229,33 +227,17 @@ class Recovery {
     await this.#wantNewEpoch()
     // A copy of another segment says nothing about its name's offset.
     if (check.kind !== 'valid' || believed) this.#gave(firstOffset)
-    await this.#setAside(file, check, bytes)
+    await this.#setAside(segment, check)
     found.splice(found.indexOf(segment), 1)
     return false
   }
 
-  async #checkHeader(file: string): Promise<HeaderCheck> {
-    try {
-      const opened = await this.#disk.open(file, 'read')
-      try {
-        return await readSegmentHeader(opened)
-      } finally {
-        await opened.close()
-      }
-    } catch (error) {
-      // A directory of that name.
-      if (systemCode(error) === 'EISDIR') return { kind: 'invalid' }
-      throw error
-    }
-  }
-
-  async #setAside(file: string, check: HeaderCheck, bytes: number): Promise<void> {
+  async #setAside({ firstOffset, bytes }: Candidate, check: HeaderCheck): Promise<void> {
+    const file = this.#path(segmentName(firstOffset))
     if (check.kind === 'newer') {
-      this.#findings.push({
-        event: 'log.segment_newer',
-        message: `A segment has format version ${check.version}: it is set aside untouched; run the newer Fieldline on a directory that holds it to deliver its records.`,
-        file: await this.#options.quarantine.moveNewer(file, check.version)
-      })
+      const to = await this.#options.quarantine.moveNewer(file, check.version)
+      this.#findings.push(newerFinding(firstOffset, check.version, to))
+      this.#newerEnd = Math.max(this.#newerEnd, firstOffset + 1)
     } else if (bytes <= FRAMES_POSITION) {
       // Half made: the header is synced before the first acknowledgement, so it holds none.
       await this.#disk.unlink(file).catch(async error => {
@@ -290,10 +272,13 @@ class Recovery {
     if (this.#given > scan.end) {
       // The disk forgot records that were synced: their offsets were given away.
       await this.#wantNewEpoch()
-      this.#findings.push({
-        event: 'log.end_lost',
-        message: `The log ends at offset ${scan.end}, but ${this.#given} was reached before: the disk lost records, or an older copy of the directory was put back.`
-      })
+      // What a newer format's segment holds is not lost.
+      if (this.#newerEnd <= scan.end) {
+        this.#findings.push({
+          event: 'log.end_lost',
+          message: `The log ends at offset ${scan.end}, but ${this.#given} was reached before: the disk lost records, or an older copy of the directory was put back.`
+        })
+      }
     }
     this.#gave(scan.end)
     if (scan.position < last.bytes) await file.truncate(scan.position)
@@ -391,6 +376,6 @@ async function copyInPlace(file: DiskFile, from: number, end: number): Promise<v
   await file.write(bytes.subarray(0, got), from)
 }
 
-function seal({ firstOffset, bytes, epoch, changedAt }: FoundSegment): SealedSegment {
-  return { firstOffset, bytes, epoch, sealedAt: changedAt }
+function seal({ firstOffset, bytes, epoch, changedAt, header }: FoundSegment): SealedSegment {
+  return { firstOffset, bytes, epoch, sealedAt: changedAt, unread: header === undefined }
 }

@@ -2,6 +2,7 @@ import type { Clock } from '../runtime/clock.ts'
 import { messageOf, OperationalError } from '../runtime/errors.ts'
 import type { Logger } from '../runtime/log.ts'
 import { type Checkpoint, saveCheckpoint } from './checkpoint.ts'
+import { CheckpointRhythm } from './checkpoint-rhythm.ts'
 import type { ControlBlock } from './control-block.ts'
 import type { CursorTable } from './cursor-table.ts'
 import type { Disk } from './disk.ts'
@@ -27,6 +28,8 @@ export interface RetentionOptions {
   quarantine: Quarantine
   notes: Map<string, string>
   bytesMax: number
+  /** Of files beside the log that share its limit. */
+  sharedBytes: () => number
   overflow: Overflow
   /** For the checkpoint: what an acknowledgement means. */
   sync: string
@@ -35,8 +38,6 @@ export interface RetentionOptions {
   refusal: () => OperationalError | undefined
 }
 
-/** A start looks through as much of the last segment, and little more. */
-const TAIL_STEP_BYTES = 4 << 20
 /** How often a blocked append looks whether readers made room. */
 const BLOCKED_CHECK_MS = 20
 
@@ -49,7 +50,7 @@ export class Retention {
   readonly #segments: SegmentList
   readonly #cursors: CursorTable
   #saving: Promise<void> = Promise.resolve()
-  #savedText = ''
+  readonly #rhythm = new CheckpointRhythm()
   #checkpointBytes = 0
 
   constructor(options: RetentionOptions) {
@@ -60,14 +61,28 @@ export class Retention {
     this.#cursors = options.cursors
   }
 
-  /** What the limit counts: segments, quarantine, reserve, and the checkpoint twice while saved. */
+  /**
+   * What the limit counts: segments, quarantine, reserve, the checkpoint twice while saved, and what
+   * shares the limit.
+   */
   get bytes(): number {
+    return this.#bytesBeside(this.#sharedBytes)
+  }
+
+  #bytesBeside(sharedBytes: number): number {
     const { quarantine } = this.#options
-    return this.#segments.bytes + this.#writer.bytes + quarantine.bytes + this.#fixedBytes
+    const records = this.#segments.bytes + this.#writer.bytes
+    return records + quarantine.bytes + this.#fixedBytes + sharedBytes
   }
 
   get #fixedBytes(): number {
     return RESERVE_BYTES + 2 * this.#checkpointBytes
+  }
+
+  /** Half the limit at most: the log must go on whatever stands beside it. */
+  get #sharedBytes(): number {
+    const { sharedBytes, bytesMax } = this.#options
+    return Math.min(sharedBytes(), Math.floor(bytesMax / 2))
   }
 
   /**
@@ -77,12 +92,14 @@ export class Retention {
    */
   async makeRoom(bytes: number): Promise<void> {
     const { bytesMax, overflow, quarantine } = this.#options
-    if (bytes > Math.min(bytesMax / 2, bytesMax - this.#fixedBytes - 2 * FRAMES_POSITION)) {
-      throw this.#full(`a batch of ${bytes} bytes is more than half of it`)
+    const shared = this.#sharedBytes
+    const most = bytesMax - this.#fixedBytes - shared - 2 * FRAMES_POSITION
+    if (bytes > Math.min(bytesMax / 2, most)) {
+      throw this.#full(`a batch of ${bytes} bytes is more than half of it, or than the rest leaves`)
     }
     // The next segment's header counts too: a crash between here and there adds one of its own.
     for (;;) {
-      const over = this.bytes + bytes + FRAMES_POSITION - bytesMax
+      const over = this.#bytesBeside(shared) + bytes + FRAMES_POSITION - bytesMax
       if (over <= 0) return
       if (this.#trimmable() > 0) {
         await this.checkpoint()
@@ -92,6 +109,9 @@ export class Retention {
       } else if (quarantine.bytes > 0) {
         // Records come before what is none.
         await quarantine.shrink(Math.max(0, quarantine.bytes - over))
+      } else if (this.#segments.count === 0 && !this.#writer.holdsRecords) {
+        // The checkpoint has grown meanwhile: nothing is left that could go.
+        return
       } else if (overflow === 'drop_oldest') {
         if (this.#segments.count === 0) await this.roll()
         await this.#dropOldest('droppedFull')
@@ -130,7 +150,16 @@ export class Retention {
 
   /** Saves cursors and notes now, then unlinks what every reader has passed. */
   checkpoint(clean = false): Promise<void> {
-    this.#saving = this.#saving.catch(() => {}).then(() => this.#save(clean))
+    return this.#inTurn(() => this.#save(clean, true))
+  }
+
+  /** The same if it is worth it: see `CheckpointRhythm`. */
+  checkpointIfDue(): Promise<void> {
+    return this.#inTurn(() => this.#save(false, false))
+  }
+
+  #inTurn(save: () => Promise<void>): Promise<void> {
+    this.#saving = this.#saving.catch(() => {}).then(save)
     return this.#saving
   }
 
@@ -153,9 +182,11 @@ export class Retention {
 
   /** Gives up the oldest segment; what no reader has delivered is counted. */
   async #dropOldest(reason: 'droppedFull' | 'droppedAge'): Promise<void> {
+    // One of a newer format does not go: its room may be enough.
+    if (this.#segments.firstIsUnread) return this.#segments.readFirst()
     const end = this.#segments.endOfFirst(this.#writer.firstOffset)
     const first = this.#cursors.heldFrom
-    const records = Math.max(0, end - first)
+    const records = this.#segments.firstIsAside ? 0 : Math.max(0, end - first)
     this.counters[reason] += records
     this.#control.firstKept = Math.max(this.#control.firstKept, end)
     if (records > 0) {
@@ -179,37 +210,38 @@ export class Retention {
     return this.#segments.countBefore(this.#cursors.heldFrom, this.#writer.firstOffset)
   }
 
-  async #save(clean: boolean): Promise<void> {
+  async #save(clean: boolean, wanted: boolean): Promise<void> {
     // Taken once, all at the same moment: what is unlinked below must be behind what is saved here.
     const trimmable = this.#trimmable()
     const firstKept =
       trimmable === 0
         ? this.#control.firstKept
         : (this.#segments.firstAfter(trimmable) ?? this.#writer.firstOffset)
-    // Soft cursors are moved on with what goes: a power loss may keep any part of it.
-    const cursors = this.#cursors.save(firstKept, offset => this.cursorEpoch(offset, firstKept))
-    const notes = Object.fromEntries(this.#options.notes)
-    const end = { epoch: this.#writer.epoch, offset: this.#control.durableEnd }
-    const { tail } = this.#writer
-    const { sync } = this.#options
-    // Now and then for the tail's sake, so that a start has little to look through.
-    const tailSteps = Math.floor(tail.position / TAIL_STEP_BYTES)
-    const text = JSON.stringify([cursors, notes, clean, end.epoch, tail.first, tailSteps])
-    if (text === this.#savedText && trimmable === 0) return
-    const savedAt = this.#options.clock.now()
-    const saved = await this.#write({ cursors, end, tail, clean, sync, notes, savedAt }, text)
+    const checkpoint: Checkpoint = {
+      // Soft cursors are moved on with what goes: a power loss may keep any part of it.
+      cursors: this.#cursors.save(firstKept, offset => this.cursorEpoch(offset, firstKept)),
+      end: { epoch: this.#writer.epoch, offset: this.#control.durableEnd },
+      tail: this.#writer.tail,
+      clean,
+      sync: this.#options.sync,
+      notes: Object.fromEntries(this.#options.notes),
+      savedAt: this.#options.clock.now()
+    }
+    const now = this.#options.clock.monotonic()
+    if (trimmable === 0 && !this.#rhythm.isDue(checkpoint, now, wanted)) return
+    const saved = await this.#write(checkpoint)
     if (trimmable === 0) return
     this.#control.firstKept = Math.max(this.#control.firstKept, firstKept)
     await this.#segments.unlinkFirst(trimmable)
-    if (!saved) await this.#write({ cursors, end, tail, clean, sync, notes, savedAt }, text)
+    if (!saved) await this.#write(checkpoint)
   }
 
   /** @returns Whether there was room for it. */
-  async #write(checkpoint: Checkpoint, text: string): Promise<boolean> {
-    const { disk, directory, reserve } = this.#options
+  async #write(checkpoint: Checkpoint): Promise<boolean> {
+    const { disk, directory, reserve, clock } = this.#options
     try {
       this.#checkpointBytes = await reserve.spend(() => saveCheckpoint(disk, directory, checkpoint))
-      this.#savedText = text
+      this.#rhythm.saved(checkpoint, clock.monotonic())
       return true
     } catch (error) {
       this.#options.logger.warn(
@@ -224,10 +256,13 @@ export class Retention {
 
   /**
    * The epoch that a cursor is saved under: its last record's, which stays, not the next one's: the
-   * segment for that may be empty, and be replaced by one of another epoch.
+   * segment for that may be empty, and be replaced by one of another epoch. That holds also when the
+   * last record's segment is about to be unlinked: power loss may bring it back.
    */
   cursorEpoch(offset: number, firstKept = this.#control.firstKept): string {
-    return this.#epochAt(offset > firstKept ? offset - 1 : offset)
+    const sealed =
+      offset <= this.#writer.firstOffset ? this.#segments.epochAt(offset - 1) : undefined
+    return sealed ?? this.#epochAt(offset > firstKept ? offset - 1 : offset)
   }
 
   #epochAt(offset: number): string {

@@ -1,6 +1,7 @@
 import path from 'node:path'
 import { unlinkIfPresent } from './checkpoint.ts'
 import type { Disk } from './disk.ts'
+import type { NewerSegments } from './newer-segments.ts'
 import { segmentName } from './segment.ts'
 
 /** A closed segment, as the writer keeps account of it. */
@@ -10,19 +11,25 @@ export interface SealedSegment {
   epoch: string
   /** Last change, epoch ms: every record in it is at least as old. */
   sealedAt: number
+  /** Nobody has looked at its header yet: it may be of a newer format, and then must stay. */
+  unread?: boolean
 }
+
+type ListedSegment = SealedSegment & { aside?: boolean }
 
 /** The sealed segments, oldest first. Sizes come from a scan at start, never from a counter file. */
 export class SegmentList {
   readonly #disk: Disk
   readonly #directory: string
-  readonly #sealed: SealedSegment[]
+  readonly #newer: NewerSegments
+  readonly #sealed: ListedSegment[]
   #bytes: number
 
-  constructor(disk: Disk, directory: string, sealed: SealedSegment[]) {
+  constructor(disk: Disk, directory: string, sealed: SealedSegment[], newer: NewerSegments) {
     this.#disk = disk
     this.#directory = directory
-    this.#sealed = [...sealed]
+    this.#newer = newer
+    this.#sealed = sealed.map(segment => ({ ...segment }))
     this.#bytes = sealed.reduce((sum, segment) => sum + segment.bytes, 0)
   }
 
@@ -68,14 +75,56 @@ export class SegmentList {
     return this.#sealed.length > 0 && this.#sealed[0].sealedAt < than
   }
 
+  /** Those of a newer format are set aside instead. */
   async unlinkFirst(count: number): Promise<void> {
     for (let left = count; left > 0; left--) {
-      const { firstOffset, bytes } = this.#sealed[0]
-      await unlinkIfPresent(this.#disk, path.join(this.#directory, segmentName(firstOffset)))
+      await this.readFirst()
+      const [first] = this.#sealed
+      const file = path.join(this.#directory, segmentName(first.firstOffset))
+      if (!first.aside) await unlinkIfPresent(this.#disk, file)
       // Still in the list, and in the sum, for as long as it takes room on the disk.
+      const { bytes } = first
       this.#sealed.shift()
       this.#bytes -= bytes
     }
+  }
+
+  /** The oldest was set aside: no record goes with it. */
+  get firstIsAside(): boolean {
+    return this.#sealed[0]?.aside === true
+  }
+
+  get firstIsUnread(): boolean {
+    return this.#sealed[0]?.unread === true
+  }
+
+  /** Looks at the oldest: of a newer format, it is set aside, and takes no room any more. */
+  async readFirst(): Promise<void> {
+    const [first] = this.#sealed
+    if (!first?.unread) return
+    const aside = await this.#newer.setAside(first.firstOffset)
+    first.unread = false
+    if (aside) this.#markAside(first)
+  }
+
+  /** A reader came upon records of a newer format. */
+  async passedNewer(reader: string, gap: { first: number; end: number; file?: string }) {
+    const aside = await this.#newer.passed(reader, gap)
+    const segment = this.#sealed.find(each => each.firstOffset === aside)
+    if (segment) this.#markAside(segment)
+  }
+
+  /** Resolves when no file is being moved. */
+  settled(): Promise<void> {
+    return this.#newer.settled()
+  }
+
+  /** It keeps its place in the list: whoever counts from the front counts it still. */
+  #markAside(segment: ListedSegment): void {
+    if (segment.aside) return
+    this.#bytes -= segment.bytes
+    segment.bytes = 0
+    segment.aside = true
   }
 
   /** Epoch of the sealed segment that the offset falls into. */

@@ -1,5 +1,5 @@
 import type { DiskFile } from './disk.ts'
-import { checkFrame, FRAME_HEADER_BYTES } from './frame.ts'
+import { checkFrame } from './frame.ts'
 import { FRAMES_POSITION, type SegmentHeader } from './segment.ts'
 import { type Damage, findFrame } from './tail-scan.ts'
 
@@ -129,7 +129,7 @@ function parseRun(
     frames.push({
       offset: check.offset,
       position: from.at + used,
-      payload: chunk.subarray(used + FRAME_HEADER_BYTES, check.end)
+      payload: check.payload
     })
     offset = check.offset + 1
     used = check.end

@@ -10,6 +10,7 @@ import {
   validSegments
 } from './log-files.ts'
 import { type OffsetRange, subtract } from './losses.ts'
+import { newerBetween } from './newer-segments.ts'
 import type { LogRecord } from './reader.ts'
 import { parseSegmentName } from './segment.ts'
 import { placeNearEnd, walkSegment } from './segment-walk.ts'
@@ -93,7 +94,7 @@ export class OfflineReader {
         this.#tellPending()
         return
       }
-      this.#tellGap(next.first, { file: next.name, position: 0 })
+      await this.#tellGap(next.first, { file: next.name, position: 0 })
       this.#offset = Math.max(this.#offset, next.first)
     }
   }
@@ -116,7 +117,7 @@ export class OfflineReader {
         for (const { offset, position, payload } of part.frames) {
           this.#place = { first, position: position + FRAME_HEADER_BYTES + payload.length }
           if (offset < this.#offset) continue
-          this.#tellGap(offset, { file: name, position })
+          await this.#tellGap(offset, { file: name, position })
           records.push({ epoch: header.epoch, offset, payload })
           this.#expected = offset + 1
           this.#offset = offset + 1
@@ -143,13 +144,14 @@ export class OfflineReader {
   }
 
   /** Which records bad bytes cost is known with the next record. */
-  #tellGap(offset: number, where: { file: string; position: number }): void {
+  async #tellGap(offset: number, where: { file: string; position: number }): Promise<void> {
     const first = this.#expected ?? offset
     const lost = first < offset ? { lost: { first, end: offset } } : undefined
     if (this.#pending) this.#onPassed({ ...this.#pending, ...lost })
     else if (lost && !this.#unreadable) {
       for (const part of subtract(lost.lost, this.#known)) {
-        this.#onPassed({ reason: 'missing', ...where, lost: part })
+        const passed = await explainMissing(this.#disk, this.#directory, part, where)
+        for (const each of passed) this.#onPassed(each)
       }
     }
     this.#pending = undefined
@@ -187,6 +189,29 @@ export class OfflineReader {
     }
     return this.#segments.found
   }
+}
+
+/**
+ * Offsets that no file holds any more: set aside for another Fieldline, or lost.
+ *
+ * @param where What shows that they are missing.
+ */
+export async function explainMissing(
+  disk: Disk,
+  directory: string,
+  missing: OffsetRange,
+  where: Pick<Passed, 'file' | 'position'>
+): Promise<Passed[]> {
+  const newer = await newerBetween(disk, directory, missing.first, missing.end)
+  const aside = newer.map(
+    ({ file, ...lost }): Passed => ({
+      reason: 'newer',
+      file: path.relative(directory, file),
+      lost
+    })
+  )
+  const rest = subtract(missing, newer)
+  return [...aside, ...rest.map((lost): Passed => ({ reason: 'missing', ...where, lost }))]
 }
 
 /**

@@ -10,6 +10,7 @@ import {
   validSegments
 } from './log-files.ts'
 import { loadLosses, type OffsetRange, subtract } from './losses.ts'
+import { asideOffset } from './newer-segments.ts'
 import { type SegmentPart, walkSegment } from './segment-walk.ts'
 
 export type DefectKind =
@@ -187,6 +188,9 @@ class Verification {
     for (const { name, bytes } of files.newer) {
       const message = 'set aside: run the newer Fieldline that wrote it to deliver its records'
       this.#note({ kind: 'newer', file: name, bytes, message })
+      const first = asideOffset(name)
+      const end = files.segments.find(segment => segment.first >= (first ?? 0))?.first
+      if (first !== undefined) this.#elsewhere.push({ first, end: end ?? this.#given() })
     }
     if (files.newEpoch) {
       const message = 'a recovery was begun; the next start of the agent ends it'

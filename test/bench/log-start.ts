@@ -10,7 +10,7 @@ const BACKLOG_BYTES = 10 * 2 ** 30
 const SEGMENT_BYTES = 64 << 20
 const PAYLOAD = Buffer.alloc(200, 7)
 const SEGMENT_RECORDS = Math.floor((SEGMENT_BYTES - 8192) / (PAYLOAD.length + 16))
-const ROUNDS = 15
+const ROUNDS = 51
 
 /**
  * Opening a log of 10 GiB, and an empty one, both closed before: time, and memory the process

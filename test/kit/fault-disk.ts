@@ -37,6 +37,15 @@ export interface Faults {
 
 export const NO_FAULTS: Faults = { syncFails: 0, writeFails: 0, noSpace: 0 }
 
+export interface ArmedSync {
+  /** The next sync of a file, or the one that would make a new segment's name durable. */
+  of: 'file' | 'segment'
+  /** It fails; or the process dies over it, with nothing synced. */
+  how: 'fails' | 'dies'
+  /** After it failed the process dies over one of so many steps. */
+  thenDiesWithin?: number
+}
+
 export interface FaultDiskOptions {
   prng: Prng
   faults?: Faults
@@ -48,8 +57,8 @@ export interface FaultDiskOptions {
 export class FaultDisk {
   faults: Faults
   capacityBytes: number
-  /** Cleared by the sync of a file that it has made fail. */
-  nextSyncFails = false
+  /** What comes over one sync, and no other: cleared by it. */
+  armed: ArmedSync | undefined
   readonly prng: Prng
   readonly now: () => number
   readonly root = new DirectoryNode()
@@ -129,6 +138,7 @@ export class Incarnation implements Disk {
   readonly #disk: FaultDisk
   readonly #turn: () => Promise<void>
   #crashAt: number
+  #lastMade = ''
   steps = 0
   dead = false
 
@@ -142,6 +152,16 @@ export class Incarnation implements Disk {
     this.dead = true
   }
 
+  /** What comes over this sync, if it is the one armed for. */
+  fire(of: ArmedSync['of']): ArmedSync['how'] | undefined {
+    const { armed } = this.#disk
+    if (armed?.of !== of) return undefined
+    this.#disk.armed = undefined
+    if (armed.how === 'dies') this.die()
+    else if (armed.thenDiesWithin) this.dieWithin(armed.thenDiesWithin)
+    return armed.how
+  }
+
   /** Dies over one of the next steps, if not before. */
   dieWithin(steps: number): void {
     this.#crashAt = Math.min(this.#crashAt, this.steps + steps)
@@ -153,7 +173,11 @@ export class Incarnation implements Disk {
     await this.#turn()
     if (this.dead) return NEVER
     this.steps++
-    if (this.steps < this.#crashAt) return effect(1)
+    if (this.steps < this.#crashAt) {
+      const result = effect(1)
+      // An armed sync was the last step.
+      return this.dead ? NEVER : result
+    }
     const { prng } = this.#disk
     const share = prng.pick([0, 1, prng.float()])
     try {
@@ -174,6 +198,7 @@ export class Incarnation implements Disk {
         if (this.#disk.prng.chance(this.#disk.faults.noSpace)) throw systemError('ENOSPC', file)
         const made = new FileNode(this.#disk.now())
         parent.change({ remove: undefined, add: [name, made] })
+        this.#lastMade = name
         return new OpenFile(this, this.#disk, made)
       }
       if (!found) throw systemError('ENOENT', file)
@@ -207,8 +232,12 @@ export class Incarnation implements Disk {
     return this.step(share => {
       const node = this.#directory(directory)
       if (share < 1) return
-      if (!this.#disk.prng.chance(this.#disk.faults.syncFails)) return node.sync()
-      throw systemError('EIO', directory)
+      const { prng, faults } = this.#disk
+      const armed = this.#lastMade.endsWith('.seg') ? this.fire('segment') : undefined
+      this.#lastMade = ''
+      if (armed === 'dies') return
+      if (!armed && !prng.chance(faults.syncFails)) return node.sync()
+      throw systemError(prng.pick(['EIO', 'ENOSPC']), directory)
     })
   }
 
@@ -224,6 +253,17 @@ export class Incarnation implements Disk {
         target.change({ remove: undefined, add: [targetName, node] })
         source.change({ remove: sourceName, add: undefined })
       }
+    })
+  }
+
+  link(from: string, to: string): Promise<void> {
+    return this.step(() => {
+      const [source, sourceName] = this.#parent(from)
+      const [target, targetName] = this.#parent(to)
+      const node = source.cached.get(sourceName)
+      if (!node) throw systemError('ENOENT', from)
+      if (node instanceof DirectoryNode) throw systemError('EPERM', from)
+      target.change({ remove: undefined, add: [targetName, node] })
     })
   }
 
@@ -297,9 +337,9 @@ class OpenFile implements DiskFile {
     return this.#step(share => {
       if (share < 1) return
       const { prng, faults } = this.#disk
-      const fails = this.#disk.nextSyncFails || prng.chance(faults.syncFails)
-      this.#disk.nextSyncFails = false
-      if (!fails) return this.#node.sync()
+      const armed = this.#incarnation.fire('file')
+      if (armed === 'dies') return
+      if (!armed && !prng.chance(faults.syncFails)) return this.#node.sync()
       this.#node.dropDirty(prng)
       throw systemError(prng.pick(['EIO', 'ENOSPC']), 'fdatasync')
     })

@@ -45,6 +45,8 @@ export class Model {
     soft: { hard: false, committed: 0, checkpointed: 0, saved: false, next: 0 }
   }
   readonly #report: (message: string) => void
+  /** Whoever reads a record may rely on it: it is synced. */
+  readonly #readIsSynced: boolean
   readonly #sent: Sent[] = []
   readonly #named = new Map<string, number>()
   readonly #acked = new Map<number, Acked>()
@@ -55,8 +57,9 @@ export class Model {
   givenEnd = 0
   note = { set: 0, saved: 0 }
 
-  constructor(report: (message: string) => void) {
+  constructor(report: (message: string) => void, readIsSynced: boolean) {
     this.#report = report
+    this.#readIsSynced = readIsSynced
   }
 
   get ackedCount(): number {
@@ -74,7 +77,7 @@ export class Model {
     for (const [i, id] of ids.entries()) {
       const offset = first + i
       const before = this.#acked.get(offset)
-      if (before && !before.risky) {
+      if (before && !before.risky && before.id !== id) {
         this.#report(`offset ${offset} was given away twice: ${before.epoch} and ${epoch}`)
       }
       this.#sent[id].fate = 'acked'
@@ -144,12 +147,18 @@ export class Model {
     reader.next = offset
   }
 
-  read(name: string, record: LogRecord, firstKept: number): void {
+  /** @param log Its offsets when the record was given. */
+  read(
+    name: string,
+    record: LogRecord,
+    { firstKept, end }: { firstKept: number; end: number }
+  ): void {
     const reader = this.readers[name]
     const { offset, epoch } = record
     const payload = Buffer.from(record.payload)
     const id = payload.length < 4 ? -1 : payload.readUInt32BE(0)
     const sent = this.#sent[id]
+    if (offset >= end) this.#report(`${name} was given ${offset}, but the log ends at ${end}`)
     if (offset < reader.next) {
       this.#report(`${name} was given ${offset} when ${reader.next} was next`)
     }
@@ -165,6 +174,7 @@ export class Model {
       this.#report(`${name} was given ${id} at ${offset}, where ${acked.id} was acknowledged`)
     }
     this.#name(`${epoch}/${offset}`, id)
+    if (this.#readIsSynced && !acked) this.#acked.set(offset, { id, epoch, risky: false })
   }
 
   /** Reading is over: nothing acknowledged may lie ahead. */

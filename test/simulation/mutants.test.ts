@@ -145,8 +145,8 @@ const MUTANTS: Mutant[] = [
   {
     name: 'checks the room without the batch',
     file: 'retention.ts',
-    from: 'const over = this.bytes + bytes + FRAMES_POSITION - bytesMax',
-    to: 'const over = this.bytes / 2 - bytesMax'
+    from: 'const over = this.#bytesBeside(shared) + bytes + FRAMES_POSITION - bytesMax',
+    to: 'const over = this.#bytesBeside(shared) / 2 - bytesMax'
   }
 ]
 

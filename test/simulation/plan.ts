@@ -14,10 +14,14 @@ export interface Plan {
   rots: number
   /** Chance that an older copy of the disk is put back between two lives. */
   restores: number
-  /** Chance, an append, that the next sync of a file fails, and no other. */
+  /** Chance, an append, that the next sync of a file or of the directory fails, and no other. */
   oneSyncFails: number
   /** Readers mostly find what an earlier life has left. */
   readsLate: boolean
+  /** Chance that a life after the death of a process only reads, and then power is lost. */
+  quietLives: number
+  /** Of files beside the log that share its limit. */
+  sharedBytes: number
   softLagMax: number
   recordBytesMax: number
 }
@@ -25,7 +29,7 @@ export interface Plan {
 export function plan(prng: Prng): Plan {
   const segmentBytes = prng.pick([6000, 8192, 16_384])
   const bytesMax = segmentBytes * prng.pick([3, 4, 8]) + 28_672
-  const trouble = prng.int(10)
+  const trouble = prng.pick([0, 1, 2, 3, 4, 5, 6, 7, 8, 7, 8, 7, 8, 9, 10])
   const faults = {
     syncFails: trouble === 0 ? 0.06 : trouble === 9 ? 0.1 : 0,
     writeFails: trouble === 1 || trouble === 9 ? 0.02 : 0,
@@ -39,9 +43,11 @@ export function plan(prng: Prng): Plan {
     faults: trouble < 3 || trouble === 9 ? faults : NO_FAULTS,
     capacityBytes: trouble === 3 ? Math.floor(bytesMax * 0.7) + 20_000 : Number.POSITIVE_INFINITY,
     readsLate: prng.chance(0.5),
-    oneSyncFails: trouble === 7 || trouble === 8 ? 0.2 : 0,
+    oneSyncFails: trouble === 7 || trouble === 8 ? prng.pick([0.05, 0.2]) : 0,
     restores: trouble === 6 ? 0.5 : 0,
     rots: trouble === 4 || trouble === 5 ? 0.6 : 0,
+    quietLives: prng.pick([0.2, 0.5]),
+    sharedBytes: prng.pick([0, 0, Math.floor(bytesMax / 5)]),
     softLagMax: prng.pick([0, 5, 50, 100_000]),
     recordBytesMax: Math.floor(segmentBytes * 1.2)
   }

@@ -5,7 +5,7 @@ import { FRAMES_POSITION } from '../../core/log/segment.ts'
 import { OperationalError } from '../../core/runtime/errors.ts'
 import type { Logger } from '../../core/runtime/log.ts'
 import { Prng } from '../../core/runtime/prng.ts'
-import { FaultDisk, type Incarnation, NO_FAULTS } from '../kit/fault-disk.ts'
+import { type ArmedSync, FaultDisk, type Incarnation, NO_FAULTS } from '../kit/fault-disk.ts'
 import { Model, type Violation } from './model.ts'
 import { type Plan, plan } from './plan.ts'
 
@@ -50,6 +50,10 @@ class Simulation {
   /** The owner learns elsewhere that later offsets than the log knows of were given away. */
   #isOldCopy = false
   #lastWasPower = true
+  /** This life appends nothing: what an earlier one left is read, and must stay. */
+  #quiet = false
+  /** What was armed for last, in this life or in the one before. */
+  #armedFor: ArmedSync | undefined
 
   constructor(seed: number) {
     this.#seed = seed
@@ -59,12 +63,16 @@ class Simulation {
       prng: this.#prng.fork(),
       now: () => this.#now
     })
-    this.#model = new Model(message => this.#report(message))
+    const { sync, faults } = this.#plan
+    // On a full disk recovery cannot write again what it reads.
+    const readIsSynced = sync === 'group' && faults.noSpace === 0
+    this.#model = new Model(message => this.#report(message), readIsSynced)
     this.#logger = this.#listen()
   }
 
   async run(): Promise<void> {
-    const lives = 1 + this.#prng.int(LIVES_MAX)
+    const troubled = this.#plan.oneSyncFails > 0
+    const lives = (troubled ? 3 : 1) + this.#prng.int(troubled ? 2 * LIVES_MAX : LIVES_MAX)
     for (this.#life = 1; this.#life <= lives; this.#life++) {
       // A disk that fails from the start on seldom lets a log get far.
       this.#disk.faults = this.#prng.chance(0.5) ? NO_FAULTS : this.#plan.faults
@@ -85,7 +93,10 @@ class Simulation {
     this.#waiting = []
     this.#incarnation = this.#disk.boot(() => this.#turn(), crashAt)
     const log = await this.#open()
-    let actions = last ? 20 : this.#prng.int(ACTIONS_MAX)
+    const quiet = this.#armedFor ? 0.8 : this.#plan.quietLives
+    this.#quiet = !last && !this.#lastWasPower && this.#prng.chance(quiet)
+    this.#armedFor = undefined
+    let actions = last ? 20 : this.#prng.int(this.#quiet ? 120 : ACTIONS_MAX)
     if (log) {
       if (!last) this.#disk.faults = this.#plan.faults
       const life = new Life(log, last)
@@ -112,13 +123,18 @@ class Simulation {
     }
     this.#model.forgetPending()
     // After a process death mostly: what that one left in the page cache alone is lost now.
-    const power = this.#prng.chance(this.#lastWasPower ? 0.4 : 0.7)
+    const power = this.#quiet || this.#prng.chance(this.#powerFails)
     this.#lastWasPower = power
     this.#kept &&= !power && this.#plan.faults === NO_FAULTS && this.#plan.oneSyncFails === 0
-    this.#disk.nextSyncFails = false
+    this.#disk.armed = undefined
     this.#disk.reboot(power ? 'power' : 'process')
     if (this.#prng.chance(this.#plan.rots)) this.#rot()
     if (this.#plan.restores > 0) this.#backUpOrRestore()
+  }
+
+  get #powerFails(): number {
+    if (this.#armedFor) return this.#armedFor.how === 'dies' ? 0.2 : 0.5
+    return this.#lastWasPower ? 0.4 : 0.7
   }
 
   #backUpOrRestore(): void {
@@ -154,6 +170,7 @@ class Simulation {
       directory: DIRECTORY,
       logger: this.#logger,
       bytesMax,
+      sharedBytes: () => this.#plan.sharedBytes,
       segmentBytes,
       overflow,
       sync,
@@ -205,9 +222,10 @@ class Simulation {
     const { log } = life
     const choice = this.#prng.int(100)
     if (choice < 35) {
-      if (life.underWay < UNDER_WAY_MAX) this.#append(life)
+      if (this.#quiet) this.#read(life, 'hard', 1 << 16)
+      else if (life.underWay < UNDER_WAY_MAX) this.#append(life)
     } else if (choice < 55) {
-      if (this.#plan.readsLate && this.#prng.chance(0.9)) return
+      if (this.#quiet || (this.#plan.readsLate && this.#prng.chance(0.9))) return
       this.#read(life, this.#prng.chance(0.7) ? 'hard' : 'soft')
     } else if (choice < 65) {
       this.#commit(life, this.#prng.pick(['hard', 'soft']))
@@ -230,7 +248,7 @@ class Simulation {
     const payloads = Array.from({ length: 1 + this.#prng.int(4) }, () => this.#payload())
     const ids = payloads.map(payload => this.#model.send(payload))
     life.underWay++
-    if (!life.last && this.#prng.chance(this.#plan.oneSyncFails)) this.#failNextSync()
+    if (!life.last && this.#prng.chance(this.#plan.oneSyncFails)) this.#armSync()
     const settled = log.append(payloads).then(
       first => {
         const { epoch } = log.status
@@ -247,11 +265,18 @@ class Simulation {
     this.#forget(settled.finally(() => life.underWay--))
   }
 
-  /** And often dies over what has to be done about it. */
-  #failNextSync(): void {
-    this.#disk.nextSyncFails = true
-    if (this.#prng.chance(0.4))
-      this.#incarnation.dieWithin(1 + this.#prng.int(this.#prng.pick([4, 20])))
+  /** The moments that seldom come by chance: over a sync, and over what has to be done about it. */
+  #armSync(): void {
+    const thenDiesWithin = 1 + this.#prng.int(this.#prng.pick([2, 8, 20]))
+    this.#armedFor = this.#prng.pick<ArmedSync>([
+      { of: 'file', how: 'dies' },
+      { of: 'file', how: 'fails' },
+      { of: 'file', how: 'fails', thenDiesWithin },
+      { of: 'file', how: 'fails', thenDiesWithin },
+      { of: 'segment', how: 'fails' },
+      { of: 'segment', how: 'dies' }
+    ])
+    this.#disk.armed = this.#armedFor
   }
 
   async #beginEpoch(log: DurableLog, atLeast: number): Promise<void> {
@@ -278,7 +303,7 @@ class Simulation {
     return payload
   }
 
-  #read(life: Life, name: string): void {
+  #read(life: Life, name: string, bytesMax = this.#prng.pick([1, 100, 1000, 8192, 1 << 16])): void {
     const { log } = life
     const reader = life.readers[name]
     if (!reader || life.reading.has(name) || reader.position.offset >= log.status.end) return
@@ -287,13 +312,13 @@ class Simulation {
     life.stopReading.set(name, stop)
     const options = {
       signal: stop.signal,
-      bytesMax: this.#prng.pick([1, 100, 1000, 8192, 1 << 16]),
+      bytesMax,
       ...(this.#prng.chance(0.3) ? { recordsMax: 1 + this.#prng.int(5) } : {})
     }
     const read = reader.read(options).then(batch => {
       life.reading.delete(name)
       if (!batch) return
-      for (const record of batch.records) this.#model.read(name, record, log.status.firstKept)
+      for (const record of batch.records) this.#model.read(name, record, log.status)
       life.ends.set(name, batch.end)
     })
     this.#forget(read)
@@ -367,12 +392,22 @@ class Simulation {
     if (left > FRAMES_POSITION + this.#plan.segmentBytes / 4) {
       this.#report(`${left} bytes of segments are left after everything was read`)
     }
+    this.#checkCount(log.status.bytes)
     await this.#until(log.close())
   }
 
+  /** What the log takes for its size is its size; the reserve may be missing. */
+  #checkCount(counted: number): void {
+    let bytes = this.#plan.sharedBytes
+    for (const each of this.#disk.sizes(DIRECTORY).values()) bytes += each
+    if (Math.abs(counted - bytes) > 20_000) {
+      this.#report(`the log takes itself for ${counted} bytes large, and is ${bytes}`)
+    }
+  }
+
   #checkSize(): void {
-    const { bytesMax, segmentBytes } = this.#plan
-    let bytes = 0
+    const { bytesMax, segmentBytes, sharedBytes } = this.#plan
+    let bytes = sharedBytes
     for (const each of this.#disk.sizes(DIRECTORY).values()) bytes += each
     if (bytes > bytesMax + Math.max(segmentBytes, FRAMES_POSITION)) {
       this.#report(`the log has ${bytes} bytes, the limit is ${bytesMax}`)

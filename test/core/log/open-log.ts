@@ -1,5 +1,6 @@
 import fs from 'node:fs'
 import path from 'node:path'
+import { crc32 } from 'node:zlib'
 import { onTestFinished } from 'vitest'
 import type { Disk, DiskFile } from '../../../core/log/disk.ts'
 import { DurableLog, type LogOptions } from '../../../core/log/log.ts'
@@ -69,6 +70,16 @@ export function segmentFiles(directory: string): string[] {
   return names.sort().map(name => path.join(directory, name))
 }
 
+/** As a later Fieldline would have written it. */
+export function makeNewer(file: string, version = 2): void {
+  const bytes = fs.readFileSync(file)
+  for (const at of [0, 4096]) {
+    bytes.writeUInt16BE(version, at + 8)
+    bytes.writeUInt32BE(crc32(bytes.subarray(at, at + 60)), at + 60)
+  }
+  fs.writeFileSync(file, bytes)
+}
+
 export type DiskCall = 'open' | 'write' | 'sync' | 'truncate' | 'rename' | 'syncDirectory'
 
 /** The real disk, whose calls fail when told to. */
@@ -76,6 +87,7 @@ export class FailingDisk implements Disk {
   readonly #failures: { call: DiskCall; code: string; times: number; name: RegExp }[] = []
   readonly list = nodeDisk.list
   readonly stat = nodeDisk.stat
+  readonly link = nodeDisk.link
   readonly unlink = nodeDisk.unlink
   readonly makeDirectory = nodeDisk.makeDirectory
 

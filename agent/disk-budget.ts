@@ -1,0 +1,63 @@
+import path from 'node:path'
+import type { Disk } from '../core/log/disk.ts'
+import type { DurableLog } from '../core/log/log.ts'
+import { nodeDisk } from '../core/log/node-disk.ts'
+import { systemCode } from '../core/runtime/errors.ts'
+
+/** Where an agent's detector keeps what it has learned, in the data directory. */
+export const SNAPSHOT_DIRECTORY = 'detector'
+
+/** A snapshot, and while it is replaced two, take no more than a quarter of the limit. */
+const SNAPSHOT_SHARE = 1 / 8
+const ALERT_SHARE = 1 / 4
+
+/**
+ * One limit, `log.bytes_max`, for everything that grows in the data directory: what the alert log
+ * (its quarantine included) and the detector's snapshots take is not the telemetry log's.
+ */
+export class DiskBudget {
+  readonly alertBytesMax: number
+  readonly snapshotBytesMax: number
+  readonly #disk: Disk
+  readonly #snapshotDirectory: string
+  #snapshotBytes = 0
+  alertLog: Pick<DurableLog, 'status'> | undefined
+
+  constructor(
+    config: { data: string; bytesMax: number; alertBytesMax: number },
+    disk: Disk = nodeDisk
+  ) {
+    this.alertBytesMax = Math.min(config.alertBytesMax, Math.floor(config.bytesMax * ALERT_SHARE))
+    this.snapshotBytesMax = Math.floor(config.bytesMax * SNAPSHOT_SHARE)
+    this.#disk = disk
+    this.#snapshotDirectory = path.join(config.data, SNAPSHOT_DIRECTORY)
+  }
+
+  /** As of the last look. */
+  get sharedBytes(): number {
+    return (this.alertLog?.status.bytes ?? 0) + this.#snapshotBytes
+  }
+
+  /** Never rejects: what cannot be looked at counts as it did. */
+  async look(): Promise<void> {
+    try {
+      let sum = 0
+      for (const name of await this.#disk.list(this.#snapshotDirectory)) {
+        sum += await this.#bytesOf(path.join(this.#snapshotDirectory, name))
+      }
+      this.#snapshotBytes = sum
+    } catch (error) {
+      if (systemCode(error) === 'ENOENT') this.#snapshotBytes = 0
+    }
+  }
+
+  /** It may be renamed or gone by now. */
+  async #bytesOf(file: string): Promise<number> {
+    try {
+      return (await this.#disk.stat(file)).bytes
+    } catch (error) {
+      if (systemCode(error) === 'ENOENT') return 0
+      throw error
+    }
+  }
+}
