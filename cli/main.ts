@@ -34,6 +34,18 @@ const COMMANDS: Readonly<Record<string, CommandEntry>> = {
     description: 'look at the log on disk, check it, repair it, get records out of it',
     load: async () => (await import('./commands/log.ts')).logCommand()
   },
+  route: {
+    description: 'show where a message would go, by the routes of a configuration',
+    load: async () => (await import('./commands/route.ts')).routeCommand()
+  },
+  dlq: {
+    description: 'list dead letters, and send them again once the cause is mended',
+    load: async () => (await import('./commands/dlq.ts')).dlqCommand()
+  },
+  evaluate: {
+    description: 'judge the detector on labelled data',
+    load: async () => (await import('./commands/evaluate.ts')).evaluateCommand()
+  },
   config: {
     description: 'check and describe configurations',
     load: async () => (await import('./commands/config.ts')).configCommand()

@@ -11,7 +11,14 @@ export const HEADERS = {
   replayOf: 'fl-replay-of',
   stage: 'fl-stage',
   reason: 'fl-reason',
-  detail: 'fl-detail'
+  detail: 'fl-detail',
+  /** Of a dead letter: the route that failed; absent when no route matched. */
+  route: 'fl-route',
+  /** Of a dead letter whose value was cut: how many bytes there were. */
+  bytes: 'fl-bytes',
+  /** Of a dead letter that no route matched: what its routes may ask for when it is sent again. */
+  qos: 'fl-qos',
+  retain: 'fl-retain'
 } as const
 
 /** Where a record failed for good. */

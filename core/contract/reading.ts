@@ -25,7 +25,12 @@ const TIME_NAMES = new Set(['ts', 'timestamp', 'time'])
 const NO_SERIES = new Set(['ts', 'timestamp', 'time', 'seq', 'sequence', 'id', 'msgid'])
 
 export type DecodeResult =
-  | { ok: true; payloads: DecodedPayload[] }
+  | {
+      ok: true
+      payloads: DecodedPayload[]
+      /** The payload is an array of readings, be it of one. */
+      several?: true
+    }
   /** `reason` is of a closed list, fit for a metric label and the `fl-reason` header. */
   | { ok: false; reason: 'not_json' | 'not_a_number' | 'too_deep'; detail: string }
 
@@ -53,7 +58,8 @@ export function decodePayload(
     return { ok: false, reason: 'not_json', detail: (error as Error).message.slice(0, 200) }
   }
   if (typeof json === 'number') return single(metric ?? 'value', json)
-  const elements = Array.isArray(json) && json.some(isObject) ? json : [json]
+  const several = Array.isArray(json) && json.some(isObject)
+  const elements = several ? (json as unknown[]) : [json]
   const payloads: DecodedPayload[] = []
   for (const element of elements) {
     const values: Value[] = []
@@ -63,7 +69,7 @@ export function decodePayload(
     const observedAt = isObject(element) ? timeOf(element) : undefined
     payloads.push(observedAt === undefined ? { values } : { observedAt, values })
   }
-  return { ok: true, payloads }
+  return { ok: true, payloads, ...(several ? { several } : {}) }
 }
 
 function decodeNumber(text: string, metric: string | undefined): DecodeResult {

@@ -1,9 +1,46 @@
 import { z } from 'zod'
-import { checkKafkaTopic, name, refuseRepeated, text } from '../runtime/config-fields.ts'
+import { bytes, checkKafkaTopic, name, refuseRepeated, text } from '../runtime/config-fields.ts'
+import { nearestName } from '../runtime/nearest.ts'
+import { leadToOneTopic, leavesNothing } from './route-overlap.ts'
 import { TopicTemplate } from './topic-template.ts'
 import { isReservedMqttTopic, TOPICS } from './topics.ts'
 
 const PLACEHOLDERS = ['site', 'device', 'metric'] as const
+
+/** Static headers cost their bytes in every record. */
+const HEADERS_MAX = 16
+const HEADER_BYTES_MAX = 1024
+
+const qos = z.literal([0, 1, 2])
+
+const whereSchema = z
+  .strictObject({
+    qos: z
+      .union([qos, z.array(qos).min(1).max(3)])
+      .optional()
+      .describe('Quality of service that the message was published with, or a list of them'),
+    retained: z
+      .boolean()
+      .optional()
+      .describe("Whether its RETAIN flag is set: an upstream broker's echo of an older message"),
+    bytes_min: bytes().optional().describe('Least size of the payload'),
+    bytes_max: bytes().optional().describe('Greatest size of the payload')
+  })
+  .superRefine((where, context) => {
+    const complain = (message: string): void =>
+      context.addIssue({ code: 'custom', path: [], message })
+    if (Object.values(where).every(value => value === undefined)) complain('names no condition')
+    const { bytes_min: min, bytes_max: max } = where
+    if (min !== undefined && max !== undefined && min > max) {
+      complain('no payload can be smaller than bytes_max and larger than bytes_min')
+    }
+  })
+  .transform(where => ({
+    ...(where.qos === undefined ? {} : { qos: [where.qos].flat() }),
+    ...(where.retained === undefined ? {} : { retained: where.retained }),
+    ...(where.bytes_min === undefined ? {} : { bytesMin: where.bytes_min }),
+    ...(where.bytes_max === undefined ? {} : { bytesMax: where.bytes_max })
+  }))
 
 const routeSchema = z
   .strictObject({
@@ -32,13 +69,40 @@ const routeSchema = z
       .min(1)
       .max(1000)
       .optional()
-      .describe('Leaves of a JSON payload that become series; all numeric ones when absent')
+      .describe('Leaves of a JSON payload that become series; all numeric ones when absent'),
+    where: whereSchema
+      .optional()
+      .describe('Only messages that meet all of these conditions; the others are not matched'),
+    headers: z
+      .record(z.string(), z.string())
+      .superRefine(checkHeaders)
+      .optional()
+      .describe('Kafka headers of every record of this route: at most 16 and 1 KiB in all'),
+    sample: z
+      .number()
+      .meta({ minimum: 0, maximum: 1 })
+      .superRefine(checkShare)
+      .optional()
+      .describe(
+        'Share of the readings that is kept, such as `0.1`; which ones hangs on `fl-id` alone, so retries and restarts choose the same'
+      ),
+    drop: z
+      .boolean()
+      .default(false)
+      .describe('Throw away what matches: the routes below do not see it, those above do')
   })
   .superRefine((route, context) => {
     const complain = (field: string, message: string): void =>
       context.addIssue({ code: 'custom', path: [field], message })
+    if (route.drop) {
+      for (const field of idleFields(route)) {
+        complain(field, 'has no effect in a route that drops what it matches')
+      }
+      return
+    }
     for (const template of asList(route.match).map(match => new TopicTemplate(match))) {
       const missing = (wanted: string): boolean => !template.names.includes(wanted)
+      if (missing('device')) complain('match', `'${template.text}' does not name {device}`)
       if (missing('site') && route.site === undefined) {
         complain('match', `'${template.text}' does not name {site}: name it, or give 'site:'`)
       }
@@ -60,7 +124,11 @@ const routeSchema = z
     topic: route.topic,
     codec: route.codec,
     value: route.value,
-    fields: route.fields
+    fields: route.fields,
+    ...(route.where ? { where: route.where } : {}),
+    ...(route.headers ? { headers: route.headers } : {}),
+    ...(route.sample === undefined ? {} : { sample: route.sample }),
+    ...(route.drop ? { drop: true } : {})
   }))
 
 /** Plain data, so that it can be handed to a worker thread. `match` texts are valid templates. */
@@ -73,10 +141,17 @@ export const routesSchema = z
   .superRefine((routes, context) => {
     refuseRepeated(routes, 'name', context)
     for (const [index, route] of routes.entries()) {
-      const other = routes.slice(0, index).find(before => leadToOneTopic(before, route))
-      if (!other) continue
-      const message = `routes '${other.name}' and '${route.name}' lead the same messages to '${route.topic}', which would store them twice`
-      context.addIssue({ code: 'custom', path: [index, 'match'], message })
+      const complain = (message: string): void =>
+        context.addIssue({ code: 'custom', path: [index, 'match'], message })
+      const above = routes.slice(0, index)
+      const other = above.find(before => leadToOneTopic(before, route))
+      if (other) {
+        complain(
+          `routes '${other.name}' and '${route.name}' lead the same messages to '${route.topic}', which would store them twice`
+        )
+      }
+      const dropping = above.find(before => leavesNothing(before, route))
+      if (dropping) complain(`route '${dropping.name}' above drops all that this one matches`)
     }
   })
 
@@ -86,28 +161,10 @@ export const DEFAULT_ROUTE = {
   topic: TOPICS.telemetry
 } as const
 
-function leadToOneTopic(a: RouteConfig, b: RouteConfig): boolean {
-  const topic = ({ topic, site }: RouteConfig): string => topic.replace('{site}', site ?? '{site}')
-  if (topic(a) !== topic(b)) return false
-  return a.match.some(one => b.match.some(other => overlap(one.split('/'), other.split('/'))))
-}
-
-/** Whether some MQTT topic matches both templates. */
-function overlap([a, ...restOfA]: readonly string[], [b, ...restOfB]: readonly string[]): boolean {
-  // A last '#' takes whatever the other still has, nothing included.
-  if (a === '#' || b === '#') return true
-  if (a === undefined || b === undefined) return a === b
-  const open = (level: string): boolean => level === '+' || level.startsWith('{')
-  return (open(a) || open(b) || a === b) && overlap(restOfA, restOfB)
-}
-
 function checkMatch(value: string): void {
-  const template = new TopicTemplate(value)
+  new TopicTemplate(value)
   if (isReservedMqttTopic(value)) {
     throw new SyntaxError(`'${value}' can never match: devices may not publish there`)
-  }
-  if (!template.names.includes('device')) {
-    throw new SyntaxError(`'${value}' does not name {device}`)
   }
 }
 
@@ -115,12 +172,51 @@ function checkTopic(value: string): void {
   const names = [...value.matchAll(/\{([^}]*)\}/g)].map(([, found]) => found)
   const unknown = names.find(found => !(PLACEHOLDERS as readonly string[]).includes(found))
   if (unknown !== undefined) {
-    throw new SyntaxError(`{${unknown}} cannot be used here; {site}, {device} and {metric} can`)
+    const meant = nearestName(unknown, PLACEHOLDERS)
+    const hint = meant ? ` (did you mean {${meant}}?)` : ''
+    throw new SyntaxError(
+      `{${unknown}} cannot be used here; {site}, {device} and {metric} can${hint}`
+    )
   }
   if (value.startsWith('{')) throw new SyntaxError('needs a literal prefix before the first {…}')
   checkKafkaTopic(value.replaceAll(/\{[^}]*\}/g, 'x'))
   const own: readonly string[] = Object.values(TOPICS).filter(topic => topic !== TOPICS.telemetry)
   if (own.includes(value)) throw new SyntaxError(`'${value}' is one of Fieldline's own topics`)
+  if (value.startsWith('__')) throw new SyntaxError("topics that begin with '__' are Kafka's own")
+}
+
+function checkShare(share: number, context: z.RefinementCtx): void {
+  if (share > 0 && share <= 1) return
+  const message = 'a share is above 0 and at most 1; to throw all away give `drop: true`'
+  context.addIssue({ code: 'custom', message })
+}
+
+function checkHeaders(headers: Record<string, string>, context: z.RefinementCtx): void {
+  const entries = Object.entries(headers)
+  for (const [name] of entries) {
+    const message = headerFault(name)
+    if (message) context.addIssue({ code: 'custom', path: [name], message })
+  }
+  const size = entries.reduce((sum, pair) => sum + Buffer.byteLength(pair.join('')), 0)
+  if (entries.length > HEADERS_MAX || size > HEADER_BYTES_MAX) {
+    const message = `${entries.length} headers of ${size} bytes; at most ${HEADERS_MAX} of ${HEADER_BYTES_MAX} bytes in all, every record carries them`
+    context.addIssue({ code: 'custom', message })
+  }
+}
+
+function headerFault(name: string): string | undefined {
+  if (/^fl-/i.test(name)) return "names that begin with 'fl-' are Fieldline's own"
+  if (/^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$/.test(name)) return undefined
+  return 'a header name is 1 to 64 of A-Z a-z 0-9 . _ - and begins with a letter or digit'
+}
+
+/** Fields that were given, as far as a default does not hide it, and mean nothing to `drop`. */
+function idleFields(route: Record<string, unknown>): string[] {
+  const usual: Record<string, unknown> = {
+    ...{ site: undefined, topic: TOPICS.telemetry, codec: 'json', value: 'payload' },
+    ...{ fields: undefined, headers: undefined, sample: undefined }
+  }
+  return Object.keys(usual).filter(field => route[field] !== usual[field])
 }
 
 function checkSite(value: string): void {

@@ -27,12 +27,17 @@ export class TopicTemplate {
 
   /** @returns The named levels, or undefined when the topic does not match. */
   match(topic: string): Record<string, string> | undefined {
-    const levels = topic.split('/')
+    return this.matchLevels(topic.split('/'))
+  }
+
+  /** The same for a topic that was split at its slashes before. */
+  matchLevels(levels: readonly string[]): Record<string, string> | undefined {
     if (this.#rest ? levels.length < this.#levels.length : levels.length !== this.#levels.length) {
       return undefined
     }
     const found: Record<string, string> = {}
-    for (const [index, expected] of this.#levels.entries()) {
+    for (let index = 0; index < this.#levels.length; index++) {
+      const expected = this.#levels[index]
       const level = levels[index]
       if (expected.kind === 'literal' && expected.text !== level) return undefined
       if (expected.kind === 'name') {

@@ -56,6 +56,7 @@ test('of a record too large for Kafka the dead letter keeps the first 64 KiB, an
   expect(letter.value).toHaveLength(65_536)
   expect(letter.headers).toEqual({
     a: 'b',
+    'fl-bytes': '70000',
     'fl-stage': 'produce',
     'fl-reason': 'too_large',
     'fl-detail': `${'x'.repeat(500)}; first 65536 of 70000 bytes kept`

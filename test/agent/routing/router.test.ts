@@ -1,4 +1,5 @@
 import { expect, test } from 'vitest'
+import { toDeadLetter } from '../../../agent/routing/dead-letter.ts'
 import { Router, type RouterOptions } from '../../../agent/routing/router.ts'
 import { routesSchema } from '../../../core/contract/route-config.ts'
 import {
@@ -171,6 +172,7 @@ test('what no route wants is a dead letter under its client’s id, with its byt
     'fl-id': `gateway-7/${EPOCH}/184467`,
     'fl-topic': 'elsewhere/x',
     'fl-received': String(NOW),
+    'fl-qos': '1',
     'fl-stage': 'route',
     'fl-reason': 'no_route',
     'fl-detail': "no route matches 'elsewhere/x'"
@@ -299,4 +301,119 @@ test('the detector gets nothing of raw routes, of what cannot be decoded, and of
   expect(router().readings(stored({ payload: 'x' }))).toEqual([])
   expect(router().readings(stored({ topic: 'x' }))).toEqual([])
   expect(router().readings({ epoch: EPOCH, offset: 1, payload: Buffer.from([9]) })).toEqual([])
+})
+
+// --- Branches: where, headers, sample, drop ----------------------------------------------------
+
+const ids = (count: number) =>
+  Array.from({ length: count }, (_, offset) => ({ ...stored(), offset: offset + 1 }))
+
+test('a dead letter names the route that failed, and not the one that delivered', () => {
+  const reading = { ...DEFAULT, name: 'decoded', topic: 'decoded', value: 'reading' }
+  const [delivered, letter] = router([DEFAULT, reading]).route(stored({ payload: 'x' }), NOW)
+  expect(delivered.topic).toBe('telemetry')
+  expect(letter.headers).toMatchObject({ 'fl-route': 'decoded', 'fl-reason': 'not_json' })
+  expect(letter).not.toHaveProperty('route')
+})
+
+test('a record made of a reading has the message’s own bytes with it, for its dead letter', () => {
+  const [record] = router([READING]).route(stored({ payload: '{"a": 1}' }), NOW)
+  expect(record.original?.toString()).toBe('{"a": 1}')
+  const letter = toDeadLetter(record, 'dead', 'produce', 'refused', '')
+  expect(letter.value.toString()).toBe('{"a": 1}')
+  expect(letter.headers['fl-route']).toBe('default')
+  expect(letter).not.toHaveProperty('original')
+})
+
+test('value: reading of an array of one is an array', () => {
+  const { text } = one(stored({ payload: [{ a: 1 }] }), [READING])
+  expect(JSON.parse(text)).toEqual([expect.objectContaining({ values: { a: 1 } })])
+})
+
+test('static headers stand beside Fieldline’s own, on every record of their route alone', () => {
+  const copy = { ...DEFAULT, name: 'copy', topic: 'copy', headers: { env: 'prod', line: '4' } }
+  const payload = { ts: NOW - 1, a: 1 }
+  const [plain, marked] = router([DEFAULT, copy]).route(stored({ payload }), NOW)
+  expect(plain.headers).not.toHaveProperty('env')
+  expect(marked.headers).toEqual({ ...plain.headers, env: 'prod', line: '4' })
+})
+
+test('a route with drop keeps what it matches from the routes below it, not from those above', () => {
+  const drop = { name: 'noise', match: 'telemetry/+/pump-3/#', drop: true }
+  const copy = { ...DEFAULT, name: 'copy', topic: 'copy' }
+  const subject = router([DEFAULT, drop, copy])
+  expect(subject.route(stored(), NOW).map(({ topic }) => topic)).toEqual(['telemetry'])
+  expect(subject.filtered).toEqual({ noise: { dropped: 1, sampledOut: 0 } })
+  expect(subject.route(stored({ topic: 'telemetry/p/x' }), NOW)).toHaveLength(2)
+  const alone = router([drop, DEFAULT])
+  expect(alone.route(stored(), NOW)).toEqual([])
+  expect(alone.readings(stored())).toEqual([])
+  expect(alone.deadLetters).toEqual({})
+})
+
+test.each([
+  [{ qos: 1 }, { qos: 1 }, { qos: 0 }],
+  [{ qos: [0, 2] }, { qos: 2 }, { qos: 1 }],
+  [{ retained: true }, { retain: true }, {}],
+  [{ retained: false }, {}, { retain: true }],
+  [{ bytes_min: '5B' }, { payload: '12345' }, { payload: '1234' }],
+  [{ bytes_max: '5B' }, { payload: '12345' }, { payload: '123456' }]
+] as const)('where %j takes %j and not %j', (where, wanted, unwanted) => {
+  const route = { ...DEFAULT, where }
+  expect(one(stored(wanted), [route]).topic).toBe('telemetry')
+  expect(one(stored(unwanted), [route]).headers['fl-reason']).toBe('no_route')
+})
+
+test('a sample keeps its share, and chooses the same readings each time and in each route', () => {
+  const tenth = { ...DEFAULT, name: 'tenth', topic: 'tenth', sample: 0.1 }
+  const half = { ...DEFAULT, name: 'half', topic: 'half', sample: 0.5 }
+  const chosen = () => {
+    const subject = router([DEFAULT, tenth, half])
+    const records = ids(20_000).flatMap(record => subject.route(record, NOW))
+    const of = (topic: string) =>
+      records.filter(record => record.topic === topic).map(({ headers }) => headers['fl-id'])
+    return { all: of('telemetry'), tenth: of('tenth'), half: of('half'), subject }
+  }
+  const first = chosen()
+  expect(first.all).toHaveLength(20_000)
+  expect(first.tenth.length).toBeGreaterThan(1_800)
+  expect(first.tenth.length).toBeLessThan(2_200)
+  expect(first.half.length).toBeGreaterThan(9_600)
+  expect(first.half.length).toBeLessThan(10_400)
+  expect(new Set(first.half)).toEqual(new Set([...first.half, ...first.tenth]))
+  const second = chosen()
+  expect(second.tenth).toEqual(first.tenth)
+  expect(second.subject.filtered).toEqual({
+    tenth: { dropped: 0, sampledOut: 20_000 - first.tenth.length },
+    half: { dropped: 0, sampledOut: 20_000 - first.half.length }
+  })
+})
+
+test('what is sampled out is no dead letter, and the detector on this box still sees it', () => {
+  const route = { ...DEFAULT, sample: 1e-9, value: 'reading' }
+  const subject = router([route])
+  expect(subject.route(stored({ payload: 'x' }), NOW)).toEqual([])
+  expect(subject.deadLetters).toEqual({})
+  expect(subject.readings(stored())).toHaveLength(1)
+})
+
+test('two routes that a device’s name leads to one topic store the message there once', () => {
+  const templated = { ...DEFAULT, name: 'each', topic: 'iot.{device}' }
+  const all = { ...DEFAULT, name: 'all', topic: 'iot.all' }
+  const records = router([all, templated]).route(stored({ topic: 'telemetry/p/all' }), NOW)
+  expect(records.map(({ topic }) => topic)).toEqual(['iot.all', 'fieldline.dead-letters'])
+  expect(records[1].headers).toMatchObject({
+    'fl-reason': 'topic_invalid',
+    'fl-detail': "route 'all' leads it to 'iot.all' already"
+  })
+})
+
+test.each([
+  ['plant.{device}', 'alarms', { alertTopic: 'plant.alarms' }, "'plant.alarms', not for telemetry"],
+  ['_{device}', '_consumer_offsets', {}, "Kafka's own"],
+  ['x{device}', 'd'.repeat(249), {}, '250 characters, Kafka takes 249']
+])('a device cannot lead %s elsewhere by calling itself %s', (topic, device, options, detail) => {
+  const letter = one(stored({ topic: `telemetry/p/${device}` }), [{ ...DEFAULT, topic }], options)
+  expect(letter.topic).toBe('fieldline.dead-letters')
+  expect(letter.headers['fl-detail']).toContain(detail)
 })

@@ -43,3 +43,10 @@ test('devices may not publish under alerts, fieldline or any $ level', () => {
     expect(isReservedMqttTopic(topic), topic).toBe(false)
   }
 })
+
+test('a topic split beforehand matches as the whole one does', () => {
+  const template = new TopicTemplate('a/{device}/#')
+  for (const topic of ['a/b', 'a/b/c/d', 'a', 'a//x', 'b/b']) {
+    expect(template.matchLevels(topic.split('/'))).toEqual(template.match(topic))
+  }
+})
