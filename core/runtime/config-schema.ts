@@ -19,6 +19,8 @@ export interface SchemaNode {
   readonly maximum?: number
   /** Marks a secret. */
   readonly writeOnly?: boolean
+  /** A secret whose `@file:` stays a reference: see `rotatingSecret`. */
+  readonly rotates?: boolean
 }
 
 /** The schema of what is written in the file, not of what code receives. */

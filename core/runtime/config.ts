@@ -20,6 +20,7 @@ import {
   expandVariables,
   FILE_PREFIX,
   readSecretFile,
+  SecretFile,
   type SecretSources,
   scrub
 } from './secrets.ts'
@@ -136,7 +137,10 @@ class Expansion {
       let text = expandVariables(written, this.#sources.env)
       if (written.startsWith(FILE_PREFIX)) {
         if (!secret) throw new SyntaxError(`'@file:' is for secrets; use \${NAME} here`)
-        text = readSecretFile(text, this.#sources.readFile)
+        const reference = text
+        text = readSecretFile(reference, this.#sources.readFile)
+        this.secrets.add(text)
+        if (node.rotates) return new SecretFile(reference.slice(FILE_PREFIX.length))
       }
       if (secret) this.secrets.add(text)
       return text === written || !node ? text : asType(text, typesOf(node))

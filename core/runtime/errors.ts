@@ -16,6 +16,7 @@ export const ERRORS = {
   LOG_FULL: { exit: 1, retryable: true, summary: 'the log reached its byte limit' },
   LOG_CLOSED: { exit: 1, retryable: false, summary: 'the log is closed' },
   DISK_FAILED: { exit: 1, retryable: false, summary: 'the disk refused a write or a sync' },
+  SNAPSHOT_TOO_LARGE: { exit: 1, retryable: true, summary: 'learned state outgrew its disk' },
   KAFKA_UNREACHABLE: { exit: 1, retryable: true, summary: 'Kafka does not answer' },
   KAFKA_REFUSED: { exit: 1, retryable: true, summary: 'Kafka refused a request' },
   LOCAL_KAFKA_FAILED: { exit: 1, retryable: false, summary: 'the local Kafka did not start' },

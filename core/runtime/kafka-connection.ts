@@ -1,41 +1,41 @@
-import fs from 'node:fs'
-import { messageOf, OperationalError } from './errors.ts'
 import { createKafka, type Kafka } from './kafka.ts'
-import { type KafkaConfig, pemOf } from './kafka-config.ts'
+import type { KafkaConfig } from './kafka-config.ts'
+import { KafkaCredentials } from './kafka-credentials.ts'
 import type { Logger } from './log.ts'
 
+const credentialsOf = new WeakMap<Kafka, KafkaCredentials>()
+
 /**
- * A client made from the configuration.
+ * A client made from the configuration. Certificates and secrets in files are read for each of its
+ * connections: what is wrong with them is told by a call that needs one.
  *
- * @throws {OperationalError} CONFIG_INVALID when a certificate cannot be read.
+ * @param lookIntervalMs See `credentialsChanged`.
  */
-export function kafkaFromConfig(config: KafkaConfig, role: string, logger: Logger): Kafka {
-  return createKafka({
+export function kafkaFromConfig(
+  config: KafkaConfig,
+  role: string,
+  logger: Logger,
+  lookIntervalMs?: number
+): Kafka {
+  const credentials = new KafkaCredentials(config, lookIntervalMs)
+  const sasl = credentials.login()
+  const kafka = createKafka({
     brokers: config.brokers,
     clientId: `${config.clientId}-${role}`,
-    tls: tlsOf(config.tls),
-    ...(config.sasl ? { sasl: config.sasl } : {}),
+    ...(config.tls ? { tls: () => credentials.secureContext() } : {}),
+    ...(sasl ? { sasl } : {}),
     connectionTimeoutMs: config.connectionTimeoutMs,
     requestTimeoutMs: config.requestTimeoutMs,
     logger
   })
+  credentialsOf.set(kafka, credentials)
+  return kafka
 }
 
-function tlsOf(tls: KafkaConfig['tls']) {
-  if (typeof tls === 'boolean') return tls
-  const pem = (field: 'ca' | 'cert' | 'key') => {
-    const value = tls[field]
-    return value === undefined ? {} : { [field]: pemOf(value, path => readPem(field, path)) }
-  }
-  return { ...pem('ca'), ...pem('cert'), ...pem('key') }
-}
-
-function readPem(field: string, path: string): string {
-  try {
-    return fs.readFileSync(path, 'utf8')
-  } catch (error) {
-    throw new OperationalError('CONFIG_INVALID', `kafka.tls.${field}: ${messageOf(error)}`, {
-      cause: error
-    })
-  }
+/**
+ * Whether a certificate or a secret was exchanged since this client was made, and the new one can be
+ * read: time for a new client, between two batches. Looks at the files every 5 s at most.
+ */
+export function credentialsChanged(kafka: Kafka): boolean {
+  return credentialsOf.get(kafka)?.changed ?? false
 }

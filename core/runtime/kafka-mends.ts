@@ -1,11 +1,12 @@
 import assert from 'node:assert/strict'
 import { createRequire } from 'node:module'
 import { groupMessagesPerPartition } from './kafka-mend-group.ts'
+import { createProducerWith } from './kafka-mend-producer.ts'
 import { encodeRecordWith, type RecordEncoder } from './kafka-mend-record.ts'
 import { createSendMessagesWith, type SendMessagesParts } from './kafka-mend-send.ts'
 
 /*
- * Four mends of kafkajs 2.2.4, put in place when it is loaded:
+ * Five mends of kafkajs 2.2.4, put in place when it is loaded:
  *
  * | module | upstream | mended |
  * |---|---|---|
@@ -13,6 +14,7 @@ import { createSendMessagesWith, type SendMessagesParts } from './kafka-mend-sen
  * | producer/groupMessagesPerPartition | O(n²): 20,000 messages block for 2.5 s | O(n) |
  * | protocol/recordBatch/record/v0 | a zero-filled 512-byte buffer a record and a header | one buffer of the exact size, the same bytes |
  * | producer/sendMessages | a send over several leaders loses and doubles when one fails | `kafka-mend-send.ts` |
+ * | producer/index | asks for coordinators again and again, and for the metadata of all topics | `kafka-mend-producer.ts` |
  *
  * kafkajs is pinned: another version must be looked at before its mends are believed.
  */
@@ -22,6 +24,7 @@ export const KAFKAJS_VERSION = '2.2.4'
 /** Modules that take hold of a mended one when they load: none may be there before the mend is. */
 const HOLDERS = [
   'kafkajs/src/index.js',
+  'kafkajs/src/producer/index.js',
   'kafkajs/src/producer/messageProducer.js',
   'kafkajs/src/producer/sendMessages.js',
   'kafkajs/src/protocol/requests/produce/v3/request.js'
@@ -69,6 +72,11 @@ export function mendKafkajs(): void {
     fatal: message => new KafkaJSNonRetriableError(message)
   }
   replace(require, 'kafkajs/src/producer/sendMessages.js', createSendMessagesWith(parts))
+
+  // Holds what was mended before: last.
+  const producerPath = 'kafkajs/src/producer/index.js'
+  const Encoder = require('kafkajs/src/protocol/encoder.js')
+  replace(require, producerPath, createProducerWith(require(producerPath), Encoder))
 
   Object.defineProperty(queueClass, MENDED, { value: true })
 }

@@ -1,7 +1,18 @@
 import { createRequire } from 'node:module'
-import type { ConnectionOptions } from 'node:tls'
-import type { Kafka, LogEntry, logCreator, RetryOptions, SASLOptions } from 'kafkajs'
+import net from 'node:net'
+import tls, { type SecureContext } from 'node:tls'
+import type {
+  ISocketFactory,
+  Kafka,
+  LogEntry,
+  logCreator,
+  Mechanism,
+  RetryOptions,
+  SASLOptions
+} from 'kafkajs'
+import { CODECS } from './kafka-codecs.ts'
 import { mendKafkajs } from './kafka-mends.ts'
+import { KafkaSockets, keepSockets, watchSockets } from './kafka-sockets.ts'
 import type { Logger } from './log.ts'
 
 export type {
@@ -28,8 +39,12 @@ export interface KafkaConnection {
   /** `HOST:PORT`, one or more. */
   brokers: string[]
   clientId: string
-  tls?: boolean | ConnectionOptions
-  sasl?: SASLOptions
+  /**
+   * Makes connections TLS: called for each, so certificates may be exchanged. What it throws, an error
+   * with a `code`, is that connection's. Brokers are verified, whatever the environment says.
+   */
+  tls?: () => SecureContext
+  sasl?: SASLOptions | Mechanism
   /** Per connection, TLS handshake included. Default 10 s: cellular links need it. */
   connectionTimeoutMs?: number
   /** Per request; the broker's own waiting (long polls, acks) comes on top. Default 30 s. */
@@ -76,10 +91,13 @@ export const KAFKA_CONSUMER_RETRY: typeof KAFKA_RETRY = {
  */
 export function createKafka(connection: KafkaConnection): Kafka {
   const { Kafka, logLevel } = loadKafkajs()
-  return new Kafka({
+  const sockets = new KafkaSockets()
+  const kafka = new Kafka({
     brokers: connection.brokers,
     clientId: connection.clientId,
-    ssl: connection.tls,
+    // The sockets are ours; it only needs to know that they are safe.
+    ssl: connection.tls !== undefined,
+    socketFactory: watchSockets(sockets, socketFactoryOf(connection.tls)),
     sasl: connection.sasl,
     connectionTimeout: connection.connectionTimeoutMs ?? 10_000,
     authenticationTimeout: connection.connectionTimeoutMs ?? 10_000,
@@ -89,12 +107,63 @@ export function createKafka(connection: KafkaConnection): Kafka {
     logLevel: logLevel.INFO,
     logCreator: bridgeTo(connection.logger)
   })
+  return keepSockets(kafka, sockets)
 }
 
 /** Required, not imported: the mends must be in place before kafkajs' modules take hold of each other. */
 function loadKafkajs(): typeof import('kafkajs') {
   mendKafkajs()
-  return createRequire(import.meta.url)('kafkajs')
+  const kafkajs = createRequire(import.meta.url)('kafkajs') as typeof import('kafkajs')
+  Object.assign(kafkajs.CompressionCodecs, CODECS)
+  return kafkajs
+}
+
+const KEEP_ALIVE_DELAY_MS = 60_000
+
+/** As kafkajs' own, but for what it is told of TLS. */
+function socketFactoryOf(secureContext: KafkaConnection['tls']): ISocketFactory {
+  return ({ host, port, onConnect }) => {
+    const socket = secureContext
+      ? connectTls(host, port, secureContext, onConnect)
+      : net.connect({ host, port }, onConnect)
+    socket.setKeepAlive(true, KEEP_ALIVE_DELAY_MS)
+    return socket
+  }
+}
+
+/** As Node's own; for an address its message does not say which names there are. */
+function checkNames(host: string, certificate: tls.PeerCertificate): Error | undefined {
+  const error = tls.checkServerIdentity(host, certificate)
+  if (error)
+    error.message = `it is for ${certificate.subjectaltname ?? 'nobody by name'}, not ${host}`
+  return error
+}
+
+function connectTls(
+  host: string,
+  port: number,
+  secureContext: () => SecureContext,
+  onConnect: () => void
+): net.Socket {
+  try {
+    return tls.connect(
+      {
+        host,
+        port,
+        secureContext: secureContext(),
+        // Said aloud, as NODE_TLS_REJECT_UNAUTHORIZED=0 would turn it off for all who say nothing.
+        rejectUnauthorized: true,
+        checkServerIdentity: checkNames,
+        ...(net.isIP(host) ? {} : { servername: host })
+      },
+      onConnect
+    )
+  } catch (error) {
+    // kafkajs drops the code of an error that is thrown, and keeps that of one that is emitted.
+    const socket = new net.Socket()
+    process.nextTick(() => socket.destroy(error as Error))
+    return socket
+  }
 }
 
 /** Only these details pass: whatever else kafkajs puts beside a message may be a secret. */

@@ -12,6 +12,44 @@ export function secret() {
 }
 
 /**
+ * A secret as plain data, fit for a worker thread: the text, or where to read it whenever it is
+ * needed. Who needs it asks `secretText`; nobody keeps what comes out of that.
+ */
+export type Secret = { readonly text: string } | { readonly file: string }
+
+/** What stands for `@file:` between the reading of a file and the check against the schema. */
+export class SecretFile {
+  readonly path: string
+
+  constructor(path: string) {
+    this.path = path
+  }
+}
+
+/**
+ * A secret that may be exchanged while the process runs: written `@file:PATH` it stays a reference,
+ * and the file is read anew each time. Code receives a `Secret`.
+ */
+export function rotatingSecret() {
+  return z
+    .unknown()
+    .meta({ ...{ writeOnly: true, title: 'secret', type: 'string' as never }, rotates: true })
+    .transform((value, context): Secret => {
+      if (value instanceof SecretFile) return { file: value.path }
+      if (typeof value === 'string' && value !== '') return { text: value }
+      const message = value === '' ? 'must not be empty' : 'expected text'
+      context.addIssue({ code: 'custom', message, continue: false })
+      return z.NEVER
+    })
+}
+
+/** @throws {SyntaxError} naming the file and the reason, when it cannot be read or is empty. */
+export function secretText(secret: Secret, readFile: SecretSources['readFile']): string {
+  if ('text' in secret) return secret.text
+  return readSecretFile(`${FILE_PREFIX}${secret.file}`, readFile)
+}
+
+/**
  * Takes known secrets out of a text, should a library have put one into its message. Secrets of
  * fewer than four characters are left: they would tear holes into ordinary words.
  */
@@ -58,13 +96,17 @@ export function expandVariables(text: string, env: SecretSources['env']): string
 /** `@file:/run/secrets/token`: the file's text is the value, less one newline at its end. */
 export const FILE_PREFIX = '@file:'
 
-/** @throws {SyntaxError} naming the file and the system's reason. */
+/** @throws {SyntaxError} naming the file and the system's reason, or that it is empty. */
 export function readSecretFile(reference: string, readFile: SecretSources['readFile']): string {
   const path = reference.slice(FILE_PREFIX.length)
+  let text: string
   try {
-    return readFile(path).replace(/\r?\n$/, '')
+    text = readFile(path)
   } catch (error) {
     const code = (error as NodeJS.ErrnoException).code ?? 'unreadable'
     throw new SyntaxError(`secret file ${path} cannot be read (${code})`)
   }
+  text = text.replace(/\r?\n$/, '')
+  if (text === '') throw new SyntaxError(`secret file ${path} is empty`)
+  return text
 }

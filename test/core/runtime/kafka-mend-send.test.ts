@@ -40,6 +40,11 @@ interface Entry {
   messages: Message[]
 }
 
+interface Answer {
+  partition: number
+  errorCode: number
+}
+
 type Fate = 'stored' | 'lost' | 'stored, answer lost'
 
 class ModelCluster {
@@ -54,6 +59,8 @@ class ModelCluster {
   fate: (nodeId: number) => Fate = () => 'stored'
   /** Turns of the event loop before the broker does anything. */
   delay: (nodeId: number) => number = () => 0
+  /** What a broker says of the partitions it has stored. */
+  answers: (partitions: Answer[]) => Answer[] = partitions => partitions
   produced = 0
   readonly retry = {
     initialRetryTime: 1,
@@ -81,7 +88,7 @@ class ModelCluster {
     const failure = codes.find(code => code !== 0)
     if (failure) throw createErrorFromCode(failure)
     const partitions = entries.map(({ partition }) => ({ partition, errorCode: 0 }))
-    return { topics: [{ topicName: TOPIC, partitions }] }
+    return { topics: [{ topicName: TOPIC, partitions: this.answers(partitions) }] }
   }
 
   #append(nodeId: number, { partition, firstSequence: first, messages }: Entry): number {
@@ -266,4 +273,47 @@ test('a partition that vanished from the metadata rejects the send, where the or
   await expect(mended(messages)).rejects.toThrow('No metadata of t/9')
   const original = await producerOn(new ModelCluster(), originalSendMessages)
   await expect(original(messages)).resolves.toEqual([])
+})
+
+test.each<[string, (partitions: Answer[]) => Answer[]]>([
+  ['leaves out', partitions => partitions.slice(1)],
+  ['repeats', partitions => [...partitions, partitions[0]]],
+  ['is empty of', () => []]
+])(
+  'an answer that %s a partition is none: it is sent again under its sequence, and stored once',
+  async (_what, spoil) => {
+    const cluster = new ModelCluster()
+    let spoilt = 0
+    cluster.answers = partitions => (spoilt++ < 2 ? spoil(partitions) : partitions)
+    const send = await producerOn(cluster, mendedSendMessages)
+    const messages = Array.from({ length: 12 }, (_, i) => ({
+      value: String(i),
+      partition: i % PARTITIONS
+    }))
+    const answers = (await send(messages)) as Answer[]
+    expect(answers.map(({ partition }) => partition).sort()).toEqual([0, 1, 2, 3])
+    expect(cluster.produced).toBeGreaterThan(2)
+    expect(cluster.logs.map(({ values }) => values.join())).toEqual([
+      '0,4,8',
+      '1,5,9',
+      '2,6,10',
+      '3,7,11'
+    ])
+  }
+)
+
+test('a partition that is never answered rejects the send, where the original resolves', async () => {
+  const messages = Array.from({ length: 4 }, (_, i) => ({ value: String(i), partition: i }))
+  const outcomes = await Promise.all(
+    [mendedSendMessages, originalSendMessages].map(async createSendMessages => {
+      const cluster = new ModelCluster()
+      cluster.answers = partitions => partitions.filter(({ partition }) => partition !== 2)
+      const send = await producerOn(cluster, createSendMessages)
+      return send(messages).then(
+        () => 'resolved',
+        () => 'rejected'
+      )
+    })
+  )
+  expect(outcomes).toEqual(['rejected', 'resolved'])
 })

@@ -1,0 +1,175 @@
+import { createHash } from 'node:crypto'
+import fs from 'node:fs'
+import tls from 'node:tls'
+import { messageOf, systemCode } from './errors.ts'
+import type { KafkaConnection } from './kafka.ts'
+import { type ClientCredentialsConfig, type KafkaConfig, pemOf } from './kafka-config.ts'
+import { TokenCache } from './kafka-oauth.ts'
+import { mskToken } from './kafka-oauth-aws.ts'
+import { fetchToken } from './kafka-oauth-client-credentials.ts'
+import { oauthLogin } from './kafka-oauth-login.ts'
+import { KafkaSecurityError } from './kafka-security-errors.ts'
+import { type Secret, secretText } from './secrets.ts'
+
+const LOOK_INTERVAL_MS = 5_000
+
+export type ReadFile = (path: string) => string
+
+/**
+ * What a client proves itself and knows the brokers by. Files are read for every connection and
+ * every login, so a certificate or a password that was exchanged is used from the next one on; what
+ * they held when the client was made is kept as a digest only.
+ */
+export class KafkaCredentials {
+  readonly #config: Pick<KafkaConfig, 'tls' | 'sasl'>
+  readonly #readFile: ReadFile
+  readonly #lookIntervalMs: number
+  /** Of the files when this was made; undefined if they could not be read. */
+  readonly #digest: string | undefined
+  #lookedAt = performance.now()
+  #changed = false
+
+  constructor(
+    config: Pick<KafkaConfig, 'tls' | 'sasl'>,
+    lookIntervalMs = LOOK_INTERVAL_MS,
+    readFile: ReadFile = readText
+  ) {
+    this.#config = config
+    this.#readFile = readFile
+    this.#lookIntervalMs = lookIntervalMs
+    this.#digest = this.#digestOfFiles()
+  }
+
+  /**
+   * Whether a file has changed since the client was made, and can be used. Looks at the contents, and
+   * no more often than every 5 s: a time of change is too coarse, and files that were mounted anew
+   * have another one.
+   */
+  get changed(): boolean {
+    const now = performance.now()
+    if (!this.#changed && now - this.#lookedAt >= this.#lookIntervalMs) {
+      this.#lookedAt = now
+      const digest = this.#digestOfFiles()
+      this.#changed = digest !== undefined && digest !== this.#digest
+    }
+    return this.#changed
+  }
+
+  /**
+   * For one connection. Brokers are always verified; there is no way to turn that off.
+   *
+   * @throws {KafkaSecurityError} TLS_FILES_UNUSABLE.
+   */
+  secureContext(): tls.SecureContext {
+    const files = typeof this.#config.tls === 'object' ? this.#config.tls : {}
+    const pem = (field: string, value: string | undefined): string | undefined => {
+      if (value === undefined) return undefined
+      try {
+        return pemOf(value, this.#readFile)
+      } catch (error) {
+        throw unusable(`kafka.tls.${field}: ${reasonOf(error)}`)
+      }
+    }
+    const key = files.key && this.#secret('kafka.tls.key', files.key, 'TLS_FILES_UNUSABLE')
+    try {
+      return tls.createSecureContext({
+        ca: pem('ca', files.ca),
+        cert: pem('cert', files.cert),
+        key: pem('key', key)
+      })
+    } catch (error) {
+      if (error instanceof KafkaSecurityError) throw error
+      // OpenSSL's words hold nothing of the files.
+      throw unusable(
+        `kafka.tls: the files cannot be used (${messageOf(error)}): each must be PEM, and key must belong to cert`
+      )
+    }
+  }
+
+  /** The login as the client wants it. Its secrets are read whenever it looks at them. */
+  login(): KafkaConnection['sasl'] {
+    const { sasl } = this.#config
+    if (!sasl) return undefined
+    if (sasl.mechanism === 'oauthbearer') {
+      const { provider } = sasl
+      const tokens = new TokenCache(
+        provider.kind === 'aws-msk-iam'
+          ? () => mskToken(provider.region)
+          : () => this.#fetchToken(provider)
+      )
+      return oauthLogin(() => tokens.value())
+    }
+    const { mechanism, username, password } = sasl
+    const read = () => this.#secret('kafka.sasl.password', password, 'SECRET_UNREADABLE')
+    return {
+      mechanism: mechanism as 'plain',
+      username,
+      get password() {
+        return read()
+      }
+    }
+  }
+
+  async #fetchToken(provider: ClientCredentialsConfig) {
+    const { tokenUrl, tokenCa, clientId, clientSecret, scope } = provider
+    let ca: string | undefined
+    try {
+      ca = tokenCa === undefined ? undefined : pemOf(tokenCa, this.#readFile)
+    } catch (error) {
+      throw unusable(`kafka.sasl.token_ca: ${reasonOf(error)}`)
+    }
+    return fetchToken({
+      ...{ tokenUrl, clientId },
+      clientSecret: this.#secret('kafka.sasl.client_secret', clientSecret, 'SECRET_UNREADABLE'),
+      ...(scope === undefined ? {} : { scope }),
+      ...(ca === undefined ? {} : { ca })
+    })
+  }
+
+  #secret(field: string, secret: Secret, code: 'SECRET_UNREADABLE' | 'TLS_FILES_UNUSABLE'): string {
+    try {
+      return secretText(secret, this.#readFile)
+    } catch (error) {
+      throw new KafkaSecurityError(code, `${field}: ${messageOf(error)}`)
+    }
+  }
+
+  /** @returns undefined while a file cannot be read, or the TLS files do not fit each other. */
+  #digestOfFiles(): string | undefined {
+    const { tls: files, sasl } = this.#config
+    const hash = createHash('sha256')
+    const add = (text: string): void => void hash.update(`${text.length}:${text}`)
+    const addPem = (value: string | undefined): void => {
+      add(value === undefined ? '' : pemOf(value, this.#readFile))
+    }
+    try {
+      if (typeof files === 'object') {
+        addPem(files.ca)
+        addPem(files.cert)
+        addPem(files.key && secretText(files.key, this.#readFile))
+        this.secureContext()
+      }
+      if (sasl?.mechanism === 'oauthbearer') {
+        if (sasl.provider.kind === 'client_credentials') {
+          addPem(sasl.provider.tokenCa)
+          add(secretText(sasl.provider.clientSecret, this.#readFile))
+        }
+      } else if (sasl) add(secretText(sasl.password, this.#readFile))
+      return hash.digest('hex')
+    } catch {
+      return undefined
+    }
+  }
+}
+
+function unusable(message: string): KafkaSecurityError {
+  return new KafkaSecurityError('TLS_FILES_UNUSABLE', message)
+}
+
+function reasonOf(error: unknown): string {
+  return `the file cannot be read (${systemCode(error) ?? messageOf(error)})`
+}
+
+function readText(path: string): string {
+  return fs.readFileSync(path, 'utf8')
+}
