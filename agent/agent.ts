@@ -22,6 +22,7 @@ import type {
   UplinkConfig,
   UpstreamConfig
 } from './config.ts'
+import { DiskBudget } from './disk-budget.ts'
 import { type Identity, loadIdentity, readBootId } from './identity.ts'
 import { EmbeddedBroker } from './ingest/embedded-broker.ts'
 import { Intake } from './ingest/intake.ts'
@@ -58,6 +59,13 @@ export interface AgentOptions {
 
 const UPLINK = 'uplink'
 const CLOCK_CHECK_MS = 5_000
+const BUDGET_LOOK_MS = 5_000
+
+interface OpenedLogs {
+  telemetryLog: DurableLog
+  alertLog: DurableLog
+  budget: DiskBudget
+}
 
 /**
  * The agent: ingest → log → uplink, and the doors through which a detector reads the log and stores
@@ -67,6 +75,7 @@ export class Agent {
   readonly identity: Identity
   readonly telemetryLog: DurableLog
   readonly alertLog: DurableLog
+  readonly budget: DiskBudget
   readonly intake: Intake
   readonly upstreams: UpstreamClient[] = []
   readonly #options: AgentOptions
@@ -105,11 +114,13 @@ export class Agent {
           'agent.json is damaged: the agent takes a new id. What was not delivered yet gets it too; give agent.id to go on with the old one.'
         )
       }
-      const open = async (lane: LaneName, bytesMax: number) => {
+      const budget = new DiskBudget({ ...config.log, data: config.agent.data })
+      const open = async (lane: LaneName, bytesMax: number, sharedBytes = () => 0) => {
         const log = await DurableLog.open({
           directory: path.join(config.agent.data, lane),
           logger: logger.child({ lane }),
           bytesMax,
+          sharedBytes,
           overflow: config.log.overflow,
           sync: config.log.sync,
           syncWindowMs: config.log.syncWindowMs,
@@ -122,9 +133,11 @@ export class Agent {
         opened.push(log)
         return log
       }
-      const telemetryLog = await open('telemetry', config.log.bytesMax)
-      const alertLog = await open('alerts', config.log.alertBytesMax)
-      const agent = new Agent(options, lock, identity, telemetryLog, alertLog)
+      await budget.look()
+      const alertLog = await open('alerts', budget.alertBytesMax)
+      budget.alertLog = alertLog
+      const telemetryLog = await open('telemetry', config.log.bytesMax, () => budget.sharedBytes)
+      const agent = new Agent(options, lock, identity, { telemetryLog, alertLog, budget })
       try {
         await agent.#start()
       } catch (error) {
@@ -143,14 +156,14 @@ export class Agent {
     options: AgentOptions,
     lock: DirectoryLock,
     identity: Identity,
-    telemetryLog: DurableLog,
-    alertLog: DurableLog
+    { telemetryLog, alertLog, budget }: OpenedLogs
   ) {
     this.#options = options
     this.#lock = lock
     this.identity = identity
     this.telemetryLog = telemetryLog
     this.alertLog = alertLog
+    this.budget = budget
     this.#clock = options.clock ?? systemClock
     this.#startedAt = this.#clock.now()
     this.#clockSync = new ClockSync({
@@ -245,6 +258,7 @@ export class Agent {
     }
     for (const upstream of config.upstreams) this.#startUpstream(upstream)
     this.#timers.push(setInterval(() => this.#clockSync.check(), CLOCK_CHECK_MS).unref())
+    this.#timers.push(setInterval(() => void this.budget.look(), BUDGET_LOOK_MS).unref())
     this.#accepting = true
   }
 
@@ -297,6 +311,7 @@ export class Agent {
       agentId: this.identity.agentId,
       dataDirectory: agent.data,
       claim: this.#logOf(lane).claim(UPLINK),
+      logEnd: this.#logOf(lane).status.end,
       kafka,
       uplink,
       clock,
@@ -361,7 +376,8 @@ export class Agent {
 }
 
 export function topicPlanOf(config: Pick<AgentConfig, 'routes' | 'uplink' | 'kafka'>) {
-  const literal = config.routes.map(route => route.topic).filter(topic => !topic.includes('{'))
+  const leading = config.routes.filter(route => !route.drop)
+  const literal = leading.map(route => route.topic).filter(topic => !topic.includes('{'))
   return {
     telemetry: [...new Set(literal)],
     deadLetters: config.uplink.deadLetterTopic,

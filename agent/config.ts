@@ -11,6 +11,7 @@ import {
   refuseRepeated,
   text
 } from '../core/runtime/config-fields.ts'
+import { COMPRESSIONS, codecMissing } from '../core/runtime/kafka-codecs.ts'
 import { secret } from '../core/runtime/secrets.ts'
 
 const KIB = 1024
@@ -141,8 +142,10 @@ export const logSchema = z
   .strictObject({
     bytes_max: bytes({ min: 4 * MIB })
       .prefault('1GiB')
-      .describe('Disk for the telemetry log'),
-    alert_bytes_max: bytes({ min: MIB }).prefault('16MiB').describe('Disk for the alert log'),
+      .describe('Disk for both logs, what they set aside, and snapshots'),
+    alert_bytes_max: bytes({ min: MIB })
+      .prefault('16MiB')
+      .describe('Of it for the alert log; a quarter at most'),
     overflow: z
       .enum(['drop_oldest', 'drop_newest', 'block'])
       .default('drop_oldest')
@@ -183,6 +186,26 @@ export const clockSchema = z
   })
   .transform(clock => ({ pastMaxMs: clock.past_max, futureMaxMs: clock.future_max }))
 
+const drainSchema = z
+  .strictObject({
+    rate_max: z
+      .strictObject({
+        records: count(1, 10_000_000)
+          .nullable()
+          .default(null)
+          .describe('Records a second; null: no limit'),
+        bytes: bytes({ min: KIB })
+          .nullable()
+          .prefault(null)
+          .describe('Bytes a second, keys and headers included; null: no limit')
+      })
+      .prefault({})
+      .describe(
+        'Limit for records older than `replayed_after`, a second; below what devices send, a backlog never ends'
+      )
+  })
+  .transform(drain => drain.rate_max)
+
 export const uplinkSchema = z
   .strictObject({
     delivery: z
@@ -190,22 +213,29 @@ export const uplinkSchema = z
       .default('at_least_once')
       .describe('Whether a crash may repeat the few records after the last checkpoint'),
     batch_bytes_max: bytes({ min: KIB, max: 15 * MIB })
-      .prefault('512KiB')
-      .describe('Most payload of one request to Kafka; a larger record goes alone'),
-    batch_records_max: count(1, 10_000).default(2000).describe('Most records of one request'),
+      .prefault('1MB')
+      .describe(
+        'Most bytes of one request to Kafka, keys and headers included; on a slow link it is what a second carries; a larger record goes alone'
+      ),
+    batch_records_max: count(1, 10_000).default(4000).describe('Most records of one request'),
     linger: duration({ max: 10_000 })
       .prefault('5ms')
       .describe('Wait so long for a fuller batch once all is delivered'),
     checkpoint_interval: duration({ min: 10, max: 1000 })
       .prefault('500ms')
-      .describe('Time between two checkpoints of what is delivered'),
+      .describe('Time between two looks whether a checkpoint is due'),
     replayed_after: duration()
       .prefault('10s')
       .describe('Records delivered later than this after they came carry `fl-replayed`'),
+    drain: drainSchema.prefault({}).describe('How a backlog leaves'),
     compression: z
-      .enum(['none', 'gzip'])
+      .enum(COMPRESSIONS)
+      .superRefine((compression, context) => {
+        const message = codecMissing(compression)
+        if (message) context.addIssue({ code: 'custom', message })
+      })
       .default('none')
-      .describe('Compression of requests to Kafka'),
+      .describe('Compression of requests to Kafka; `zstd` needs Node.js ≥ 22.15'),
     dead_letter_topic: kafkaTopic()
       .default(TOPICS.deadLetters)
       .describe('Kafka topic of messages that cannot be delivered'),
@@ -224,6 +254,7 @@ export const uplinkSchema = z
     lingerMs: uplink.linger,
     checkpointIntervalMs: uplink.checkpoint_interval,
     replayedAfterMs: uplink.replayed_after,
+    drain: uplink.drain,
     compression: uplink.compression,
     deadLetterTopic: uplink.dead_letter_topic,
     alertTopic: uplink.alert_topic

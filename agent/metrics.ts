@@ -1,3 +1,4 @@
+import type { LogStatus } from '../core/log/log.ts'
 import type { Metrics } from '../core/runtime/metrics.ts'
 import type { Agent } from './agent.ts'
 import type { AgentStatus } from './status.ts'
@@ -8,7 +9,6 @@ const PUBACK_BUCKETS = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5,
 /** The agent's metrics. Labels come from closed lists: never a device, a topic or a client. */
 export function registerAgentMetrics(metrics: Metrics, agent: Agent): void {
   const status = () => agent.status
-  const log = () => agent.telemetryLog.status.counters
 
   agent.intake.onStored = metrics.histogram(
     'fieldline_puback_wait_seconds',
@@ -41,6 +41,22 @@ export function registerAgentMetrics(metrics: Metrics, agent: Agent): void {
     'reason',
     () => status().deadLetters
   )
+  const filtered = (read: (route: AgentStatus['filtered'][string]) => number) => () =>
+    Object.fromEntries(
+      Object.entries(status().filtered).map(([name, route]) => [name, read(route)])
+    )
+  metrics.counters(
+    'fieldline_route_dropped_total',
+    'Messages thrown away by a route with `drop`, by route.',
+    'route',
+    filtered(route => route.dropped)
+  )
+  metrics.counters(
+    'fieldline_route_sampled_out_total',
+    'Readings left out by a route with `sample`, by route.',
+    'route',
+    filtered(route => route.sampledOut)
+  )
   metrics.gauge('fieldline_mqtt_clients', 'Connected clients.', () => status().mqtt?.clients ?? 0)
   metrics.gauge('fieldline_ready', '1 while readings are accepted.', () => (agent.ready ? 1 : 0))
   const lanes = (read: (lane: AgentStatus['lanes'][string]) => number) => () =>
@@ -56,6 +72,15 @@ export function registerAgentMetrics(metrics: Metrics, agent: Agent): void {
     'Age of the oldest of them, by lane.',
     'lane',
     lanes(lane => lane.backlogAgeMs / 1000)
+  )
+  metrics.gauges(
+    'fieldline_backlog_eta_seconds',
+    'Until they are, by lane; absent while they do not become fewer.',
+    'lane',
+    () => {
+      const known = Object.entries(status().lanes).map(([name, lane]) => [name, lane.etaSeconds])
+      return Object.fromEntries(known.filter(([, seconds]) => seconds !== null))
+    }
   )
   metrics.gauges(
     'fieldline_log_bytes',
@@ -75,15 +100,50 @@ export function registerAgentMetrics(metrics: Metrics, agent: Agent): void {
     'lane',
     lanes(lane => lane.counters.produced)
   )
-  metrics.counter('fieldline_log_syncs_total', 'Syncs of the telemetry log.', () => log().syncs)
-  metrics.counter(
-    'fieldline_log_written_bytes_total',
-    'Bytes that the telemetry log handed to the disk.',
-    () => log().writtenBytes
+  registerLogMetrics(metrics, agent)
+}
+
+/** What the logs do to the disk: their wear of a flash card can be watched, and projected. */
+export function registerLogMetrics(
+  metrics: Metrics,
+  agent: Pick<Agent, 'telemetryLog' | 'alertLog'>
+): void {
+  const logs = { telemetry: agent.telemetryLog, alerts: agent.alertLog }
+  const read = (value: (status: LogStatus) => number | undefined) => () => {
+    const values: Record<string, number> = {}
+    for (const [lane, log] of Object.entries(logs)) {
+      const number = value(log.status)
+      if (number !== undefined) values[lane] = number
+    }
+    return values
+  }
+  const counters: Record<string, [help: string, value: (status: LogStatus) => number]> = {
+    fieldline_log_appended_records_total: ['Records stored.', log => log.counters.records],
+    fieldline_log_appended_bytes_total: ['Their payload.', log => log.counters.payloadBytes],
+    fieldline_log_written_bytes_total: [
+      'Bytes handed to the disk: frames, headers, checkpoints.',
+      log => log.counters.writtenBytes
+    ],
+    fieldline_log_written_page_bytes_total: [
+      "The same in whole pages of 4 KiB, as flash wears; the file system's journal comes on top.",
+      log => log.counters.pageBytes
+    ],
+    fieldline_log_syncs_total: ['Syncs of files and directories.', log => log.counters.syncs],
+    fieldline_log_sync_seconds_total: ['Spent in syncs.', log => log.counters.syncMs / 1000]
+  }
+  for (const [name, [help, value]] of Object.entries(counters)) {
+    metrics.counters(name, `${help} By lane.`, 'lane', read(value))
+  }
+  metrics.gauges(
+    'fieldline_log_wear_bytes_per_day',
+    'Whole pages a day at the rate since the start, by lane; absent in the first minute.',
+    'lane',
+    read(log => log.writtenBytesPerDay)
   )
-  metrics.counter(
-    'fieldline_log_payload_bytes_total',
-    'Payload among them.',
-    () => log().payloadBytes
+  metrics.gauges(
+    'fieldline_log_quarantine_bytes',
+    'Set aside as damaged, by lane.',
+    'lane',
+    read(log => log.quarantine.bytes)
   )
 }

@@ -19,8 +19,13 @@ export interface LaneStatus {
   backlogAgeMs: number
   /** How long Kafka has not answered the batch that is under way; 0 when none is. */
   sendingMs: number
-  /** Until the backlog is gone at the present rate; absent when it does not shrink. */
-  etaMs?: number
+  /** How long the link is thought to need for it. */
+  expectedMs: number
+  /**
+   * Until the backlog is gone, as fast as it leaves now and as fast as records have come since start;
+   * 0 when there is none, null when it does not shrink.
+   */
+  etaSeconds: number | null
   lastError?: { code: string; message: string; topic?: string; sinceAt: number }
   counters: LaneCounters
 }
@@ -43,6 +48,8 @@ export interface AgentStatus {
   drops: Record<string, number>
   /** Records exchanged for dead letters since start, by reason. */
   deadLetters: Record<string, number>
+  /** Readings that a route kept from Kafka as it was told to, since start, by the route's name. */
+  filtered: Record<string, { dropped: number; sampledOut: number }>
 }
 
 /** What of an agent its status is made of. */
@@ -67,17 +74,18 @@ interface StatusFacts {
 
 /** A log fuller than this, while Kafka is away, is about to drop. */
 const FULL_SHARE = 0.95
-/** A batch that takes longer is taken for an outage; the client says so only seconds later. */
+/** A batch that takes so much longer than its link needs is taken for an outage. */
 const UNANSWERED_MS = 1_000
 
 export function statusOf(agent: AgentParts, facts: StatusFacts): AgentStatus {
   const lanes: AgentStatus['lanes'] = {}
   for (const lane of agent.lanes) {
     const log = lane.name === 'telemetry' ? agent.telemetryLog : agent.alertLog
-    const { bytes, bytesMax, epoch, end } = log.status
+    const { bytes, bytesMax, epoch, end, counters } = log.status
     const backlog = log.backlog('uplink')
+    const seconds = Math.max(1, (facts.now - facts.startedAt) / 1000)
     lanes[lane.name] = {
-      ...laneStatus(lane, backlog, facts.now),
+      ...laneStatus(lane, backlog, counters.records / seconds, facts.now),
       log: { bytes, bytesMax, epoch, end }
     }
   }
@@ -99,22 +107,27 @@ export function statusOf(agent: AgentParts, facts: StatusFacts): AgentStatus {
       'log.age': counters.droppedAge,
       'log.damaged': counters.damaged
     },
-    deadLetters: sumByReason(agent.lanes)
+    deadLetters: sumByReason(agent.lanes),
+    filtered: Object.assign({}, ...agent.lanes.map(lane => lane.filtered))
   }
 }
 
-function laneStatus(lane: LaneView, backlogRecords: number, now: number): LaneStatus {
+/** @param arriving Records a second that come. */
+function laneStatus(
+  lane: LaneView,
+  backlogRecords: number,
+  arriving: number,
+  now: number
+): LaneStatus {
   const { state, counters, oldestAt } = lane
   const troubled = state.kind === 'waiting' || state.kind === 'parked'
-  const rate = lane.rate
   return {
     state: state.kind,
     backlogRecords,
     sendingMs: Math.round(lane.sendingMs),
     backlogAgeMs: oldestAt === undefined ? 0 : Math.max(0, now - oldestAt),
-    ...(backlogRecords > 0 && !troubled && rate > 0
-      ? { etaMs: Math.round((backlogRecords / rate) * 1000) }
-      : {}),
+    expectedMs: Math.round(lane.expectedMs ?? 0),
+    etaSeconds: troubled ? null : etaSeconds(backlogRecords, lane.rate - arriving),
     ...(troubled
       ? {
           lastError: {
@@ -129,15 +142,20 @@ function laneStatus(lane: LaneView, backlogRecords: number, now: number): LaneSt
   }
 }
 
+function etaSeconds(backlogRecords: number, shrinking: number): number | null {
+  if (backlogRecords === 0) return 0
+  return shrinking > 0 ? Math.ceil(backlogRecords / shrinking) : null
+}
+
 function modeOf(lanes: AgentStatus['lanes'], replayedAfterMs: number): Mode {
   const all = Object.values(lanes)
   const { telemetry } = lanes
   if (all.some(lane => lane.state === 'parked')) return 'parked'
   const away = all.some(
-    ({ state, backlogRecords, sendingMs }) =>
+    ({ state, backlogRecords, sendingMs, expectedMs }) =>
       state === 'waiting' ||
       (state === 'connecting' && backlogRecords > 0) ||
-      sendingMs > UNANSWERED_MS
+      sendingMs > UNANSWERED_MS + 2 * expectedMs
   )
   if (away && telemetry.log.bytes > telemetry.log.bytesMax * FULL_SHARE) return 'full'
   if (away) return 'buffering'

@@ -54,7 +54,8 @@ export const fieldlineSchema = z
       const message = `must be at most a quarter of log.bytes_max, ${formatBytes(quarter)}`
       complain(['mqtt', 'packet_bytes_max'], message)
     }
-    const routed = (topic: string): boolean => config.routes.some(route => route.topic === topic)
+    const routed = (topic: string): boolean =>
+      config.routes.some(route => !route.drop && route.topic === topic)
     for (const [field, topic] of [
       ['dead_letter_topic', config.uplink.deadLetterTopic],
       ['alert_topic', config.uplink.alertTopic]

@@ -1,13 +1,16 @@
-import { type ChildProcess, execFile, spawn } from 'node:child_process'
-import { randomBytes } from 'node:crypto'
 import { existsSync } from 'node:fs'
-import { open, readFile, rm, writeFile } from 'node:fs/promises'
+import { rm, writeFile } from 'node:fs/promises'
 import { join, resolve } from 'node:path'
-import { setTimeout as delay } from 'node:timers/promises'
-import { promisify } from 'node:util'
-import { messageOf, OperationalError } from '../core/runtime/errors.ts'
-import { freePort, isPortFree, kafkaAnswers, LOCAL_HOST } from './local-kafka-answer.ts'
+import { OperationalError } from '../core/runtime/errors.ts'
+import {
+  freePort,
+  isPortFree,
+  kafkaAnswers,
+  LOCAL_HOST,
+  waitForAnswer
+} from './local-kafka-answer.ts'
 import * as docker from './local-kafka-docker.ts'
+import { formatStorage, LOG_LINES_SHOWN, spawnBroker, tailOf } from './local-kafka-java.ts'
 import { isRunning, signalProcess, startMarkOf, waitForEnd } from './local-kafka-process.ts'
 import {
   type BrokerState,
@@ -16,13 +19,7 @@ import {
   readState,
   writeState
 } from './local-kafka-state.ts'
-import {
-  cacheDir,
-  deployFile,
-  javaCommand,
-  kafkaJars,
-  localKafkaAvailability
-} from './local-kafka-tools.ts'
+import { cacheDir, kafkaJars, localKafkaAvailability } from './local-kafka-tools.ts'
 
 export type { LocalKafkaAvailability } from './local-kafka-tools.ts'
 export { freePort, localKafkaAvailability }
@@ -71,12 +68,6 @@ export interface LocalKafka {
 
 const START_MS_MAX = 60_000
 const STOP_MS_MAX = 20_000
-const LOG_LINES_SHOWN = 12
-const JVM_OPTIONS = ['-XX:+UseSerialGC', '-XX:-UsePerfData', '-Djava.awt.headless=true']
-/** Starting with the C1 compiler only is faster; worth it for a tool that runs a second. */
-const SHORT_JVM_OPTIONS = ['-XX:TieredStopAtLevel=1', '-Xshare:auto', '-Xmx128m']
-
-const run = promisify(execFile)
 
 export function defaultDataDir(port: number, env: NodeJS.ProcessEnv = process.env): string {
   return join(cacheDir(env), 'kafka', `data-${port}`)
@@ -265,7 +256,9 @@ async function startOnJava(options: Settled, before?: BrokerState): Promise<numb
   const properties = { ...javaProperties(port, controllerPort), ...options.properties }
   const lines = Object.entries(properties).map(([name, value]) => `${name}=${value}\n`)
   await writeFile(join(dataDir, 'server.properties'), lines.join(''))
-  if (!existsSync(join(dataDir, 'logs', 'meta.properties'))) await format(jars, dataDir, signal)
+  if (!existsSync(join(dataDir, 'logs', 'meta.properties'))) {
+    await formatStorage(jars, dataDir, { signal })
+  }
 
   signal?.throwIfAborted()
   const child = await spawnBroker(jars, dataDir, options.heapMb ?? 512)
@@ -299,87 +292,4 @@ function javaProperties(port: number, controllerPort: number): Record<string, st
     'log.dirs': 'logs',
     ...ONE_NODE
   }
-}
-
-async function format(jars: string, dataDir: string, signal?: AbortSignal): Promise<void> {
-  // What Kafka's own `random-uuid` gives, without starting a Java for it; a leading dash is an option.
-  const clusterId = `f${randomBytes(16).toString('base64url').slice(1, 21)}A`
-  const tool = ['kafka.tools.StorageTool', 'format', '-t', clusterId, '-c', 'server.properties']
-  const args = [...JVM_OPTIONS, ...SHORT_JVM_OPTIONS, ...classPath(jars), ...logging(), ...tool]
-  try {
-    await run(javaCommand(), args, { cwd: dataDir, signal, timeout: START_MS_MAX })
-  } catch (cause) {
-    if (signal?.aborted) throw cause
-    const { stdout, stderr } = cause as { stdout?: string; stderr?: string }
-    const said = `${stdout ?? ''}${stderr ?? ''}`.trim() || messageOf(cause)
-    throw new OperationalError(
-      'LOCAL_KAFKA_FAILED',
-      `Kafka could not prepare its storage in ${dataDir}:\n${said}`,
-      { cause }
-    )
-  }
-}
-
-async function spawnBroker(jars: string, dataDir: string, heapMb: number): Promise<ChildProcess> {
-  const output = await open(join(dataDir, 'output.log'), 'w')
-  try {
-    const heap = ['-Xms128m', `-Xmx${heapMb}m`, '-XX:+ExitOnOutOfMemoryError']
-    const main = ['kafka.Kafka', 'server.properties']
-    const child = spawn(
-      javaCommand(),
-      [...JVM_OPTIONS, ...heap, ...classPath(jars), ...logging(), ...main],
-      { cwd: dataDir, detached: true, stdio: ['ignore', output.fd, output.fd] }
-    )
-    child.on('error', () => {})
-    child.unref()
-    return child
-  } finally {
-    await output.close()
-  }
-}
-
-function classPath(jars: string): string[] {
-  return ['-cp', join(jars, '*')]
-}
-
-function logging(): string[] {
-  const config = deployFile('log4j2.properties')
-  return [`-Dlog4j2.configurationFile=${config}`, '-Dfieldline.kafka.log=kafka.log']
-}
-
-async function waitForAnswer(
-  port: number,
-  runs: () => boolean | Promise<boolean>,
-  signal: AbortSignal | undefined,
-  log: () => Promise<string>
-): Promise<void> {
-  const end = performance.now() + START_MS_MAX
-  for (;;) {
-    signal?.throwIfAborted()
-    if (!(await runs())) throw startFailed('ended while it was starting', port, await log())
-    if (await kafkaAnswers(port)) return
-    if (performance.now() >= end) {
-      throw startFailed(`did not answer within ${START_MS_MAX / 1000} s`, port, await log())
-    }
-    await delay(100)
-  }
-}
-
-function startFailed(what: string, port: number, log: string): OperationalError {
-  const said = log ? ` Its last words:\n${log}` : ''
-  return new OperationalError(
-    'LOCAL_KAFKA_FAILED',
-    `The local Kafka on ${LOCAL_HOST}:${port} ${what}.${said}`
-  )
-}
-
-async function tailOf(dataDir: string): Promise<string> {
-  const read = (name: string): Promise<string> =>
-    readFile(join(dataDir, name), 'utf8').catch(() => '')
-  const text = `${await read('kafka.log')}\n${await read('output.log')}`
-  return text
-    .split('\n')
-    .filter(line => line.trim())
-    .slice(-LOG_LINES_SHOWN)
-    .join('\n')
 }

@@ -9,7 +9,13 @@ import { temporaryDirectory } from './kit/temp-directory.ts'
 /** Every command and every configuration that a document shows is one that this version takes. */
 
 const root = packageRoot()
-const DOCUMENTS = ['README.md', 'agent/DESIGN.md', 'detector/DESIGN.md', 'core/log/FORMAT.md']
+const DOCUMENTS = [
+  'README.md',
+  'agent/DESIGN.md',
+  'detector/DESIGN.md',
+  'core/log/FORMAT.md',
+  'deploy/KAFKA.md'
+]
 
 interface Block {
   document: string

@@ -11,9 +11,16 @@ export interface DeliveryOptions {
   deadLetterTopic: string
   onDeadLetter: (reason: string) => void
   onState: (state: LaneState) => void
+  /** Of one send. */
+  batchBytesMax?: number
+  batchRecordsMax?: number
   logger: Logger
   seed: number
 }
+
+/** Below the brokers' `message.max.bytes` of 1,048,588, should all be for one partition. */
+export const BATCH_BYTES_MAX = 1_000_000
+export const BATCH_RECORDS_MAX = 4_000
 
 /** What both delivery modes do about trouble: tell it once, wait, and tell its end. */
 export class DeliveryFaults {
@@ -44,11 +51,17 @@ export class DeliveryFaults {
 
   /** @param refine Makes the refused chunk smaller; false when that is impossible. */
   async handle(verdict: Verdict, refine: () => boolean, signal: AbortSignal): Promise<void> {
-    const refined = (verdict.action === 'split' || verdict.action === 'dead_letter') && refine()
-    if (refined) return
+    const refinable = verdict.action === 'split' || verdict.action === 'dead_letter'
+    if (refinable && refine()) return
     const kind = verdict.action === 'retry' || verdict.action === 'renew' ? 'waiting' : 'parked'
-    this.#tell(kind, verdict)
+    // What cannot be made smaller is a dead letter that its own topic refuses.
+    this.#tell(kind, refinable ? { ...verdict, topic: this.#options.deadLetterTopic } : verdict)
     await this.#backoff.wait(signal)
+  }
+
+  /** Trouble of a call that goes on. */
+  waiting(verdict: Verdict): void {
+    this.#tell('waiting', verdict)
   }
 
   #tell(kind: 'waiting' | 'parked', verdict: Verdict): void {
@@ -75,12 +88,25 @@ export class DeliveryFaults {
   }
 }
 
+/** Whether one topic of a send is refused, and it is not said which. */
+export function isOneTopics({ code }: Verdict): boolean {
+  return /^(TOPIC_AUTHORIZATION_FAILED|UNKNOWN_TOPIC_OR_PARTITION|OPERATION_NOT_ATTEMPTED)$/.test(
+    code
+  )
+}
+
 function adviceFor(code: string): string {
   if (code === 'UNKNOWN_TOPIC_OR_PARTITION') {
     return "Create the topic ('fieldline topics create'), or correct the route."
   }
   if (code === 'OPERATION_NOT_ATTEMPTED') {
     return "One of the batch's topics may not be written: give the agent's user the right to each."
+  }
+  if (code === 'MESSAGE_TOO_LARGE' || code === 'RECORD_LIST_TOO_LARGE') {
+    return 'Let the dead-letter topic take larger records (max.message.bytes, segment.bytes).'
+  }
+  if (code === 'INVALID_TIMESTAMP') {
+    return "Look at the agent's clock: the dead-letter topic takes no letter of this time (message.timestamp.before.max.ms, .after.max.ms)."
   }
   if (/AUTHORIZATION/.test(code)) return "Give the agent's user the right to it."
   if (/SASL/.test(code)) return 'Correct kafka.sasl.'

@@ -1,8 +1,25 @@
 import type { Cursor } from '../../core/log/reader.ts'
 import type { OutgoingRecord } from './outgoing-record.ts'
 
+/** Bytes as `outgoingBytes` counts them. */
+export interface Room {
+  bytes: number
+  records: number
+}
+
+/** A place within a batch where everything before it may count as delivered. */
+export interface Cut {
+  /** Of the batch, before the cut. */
+  records: number
+  upTo: Cursor
+}
+
 /** How a lane's batches become durable in Kafka: the difference between the delivery modes. */
 export interface Delivery {
+  /** What the next batch may hold, as the link is just now; a single larger record goes alone. */
+  readonly room: Room
+  /** How long the link is thought to need for a batch, ms; 0 while nothing is known. */
+  expectedMs(bytes: number): number
   /**
    * Called once before the first batch; waits for Kafka as long as that takes.
    *
@@ -15,9 +32,15 @@ export interface Delivery {
    * batch until then, with no limit of time or attempts. One call at a time.
    *
    * @param upTo Just behind the batch.
+   * @param cuts Where it may be taken apart if the link turns out to be slower than thought.
    * @returns false when the signal aborted first: then the outcome is unknown.
    */
-  deliver(records: OutgoingRecord[], upTo: Cursor, signal: AbortSignal): Promise<boolean>
+  deliver(
+    records: OutgoingRecord[],
+    upTo: Cursor,
+    signal: AbortSignal,
+    cuts?: () => readonly Cut[]
+  ): Promise<boolean>
   close(): Promise<void>
 }
 

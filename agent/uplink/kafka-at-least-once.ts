@@ -1,11 +1,21 @@
 import type { Cursor } from '../../core/log/reader.ts'
+import { isSecurityCode } from '../../core/runtime/kafka-security-errors.ts'
 import { Chunks } from './chunks.ts'
-import type { Delivery } from './delivery.ts'
-import { DeliveryFaults, type DeliveryOptions } from './delivery-faults.ts'
-import { judge } from './kafka-errors.ts'
+import type { Delivery, Room } from './delivery.ts'
+import {
+  BATCH_BYTES_MAX,
+  BATCH_RECORDS_MAX,
+  DeliveryFaults,
+  type DeliveryOptions,
+  isOneTopics
+} from './delivery-faults.ts'
+import { judge, type Verdict } from './kafka-errors.ts'
 import { KafkaSession } from './kafka-session.ts'
+import { LinkEstimate } from './link.ts'
+import { LoginRenewal } from './login-renewal.ts'
 import type { OutgoingRecord } from './outgoing-record.ts'
 import type { ProgressFile } from './progress-file.ts'
+import { TopicLimits } from './topic-limits.ts'
 
 /**
  * Idempotent producer, acks from all replicas, one batch in flight, progress kept locally: a killed
@@ -19,19 +29,33 @@ export class AtLeastOnceDelivery implements Delivery {
   readonly #options: DeliveryOptions
   readonly #faults: DeliveryFaults
   readonly #progress: ProgressFile
+  readonly #link: LinkEstimate
+  readonly #topicLimits = new TopicLimits()
+  readonly #renewal: LoginRenewal
   #session: KafkaSession | undefined
 
   constructor(options: DeliveryOptions & { progress: ProgressFile }) {
     this.#options = options
     this.#progress = options.progress
     this.#faults = new DeliveryFaults(options)
+    this.#renewal = new LoginRenewal(options)
+    this.#link = new LinkEstimate(options.batchBytesMax ?? BATCH_BYTES_MAX)
+  }
+
+  get room(): Room {
+    const records = this.#options.batchRecordsMax ?? BATCH_RECORDS_MAX
+    return { bytes: this.#link.batchBytes, records }
+  }
+
+  expectedMs(bytes: number): number {
+    return this.#link.expectedMs(bytes)
   }
 
   /** Connects, so that trouble is seen before the first record. */
   async start(signal: AbortSignal): Promise<Cursor | undefined> {
     while (!this.#session && !signal.aborted) {
       try {
-        this.#session = await KafkaSession.open(this.#options.session)
+        await this.#open()
         this.#faults.over()
       } catch (error) {
         await this.#faults.handle(judge(error), () => false, signal)
@@ -41,22 +65,33 @@ export class AtLeastOnceDelivery implements Delivery {
   }
 
   async deliver(records: OutgoingRecord[], upTo: Cursor, signal: AbortSignal): Promise<boolean> {
+    if (this.#renewal.isDue(this.#session)) await this.#dropSession()
     const { deadLetterTopic, onDeadLetter } = this.#options
     const chunks = new Chunks(records, deadLetterTopic, onDeadLetter)
+    const cut = () => {
+      const { bytes: bytesMax, records: recordsMax } = this.room
+      chunks.cut({ bytesMax, recordsMax, topicBytesMax: this.#topicLimits.bytesMax })
+    }
+    cut()
     while (chunks.first) {
       if (signal.aborted) return false
       try {
-        this.#session ??= await KafkaSession.open(this.#options.session)
-        await this.#session.send(chunks.first)
+        const session = this.#session ?? (await this.#open())
+        await session.send(chunks.first, error => this.#faults.waiting(judge(error)))
+        this.#topicLimits.stored(chunks.first)
         chunks.shift()
         this.#faults.over()
       } catch (error) {
         const verdict = judge(error)
+        // The client's own error, no answer of Kafka's: connections were lost.
+        if (verdict.code.startsWith('KafkaJS')) this.#link.restart()
         // A producer refuses other messages while the fate of these is open. The same ones go out
         // under the same sequence: what other topics took already is not repeated.
-        const again = verdict.action === 'retry' || verdict.code === 'TOPIC_AUTHORIZATION_FAILED'
-        if (!again) await this.#dropSession()
+        if (!isForTheSame(verdict)) await this.#dropSession()
+        if (verdict.action === 'split') this.#topicLimits.refused(chunks.first)
+        if (isOneTopics(verdict) && chunks.splitByTopic(0)) continue
         await this.#faults.handle(verdict, () => chunks.refine(0, verdict), signal)
+        if (verdict.action === 'split') cut()
       }
     }
     this.#progress.save(upTo)
@@ -68,9 +103,25 @@ export class AtLeastOnceDelivery implements Delivery {
     await this.#progress.close()
   }
 
+  async #open(): Promise<KafkaSession> {
+    this.#session = await KafkaSession.open(this.#options.session, this.#link)
+    return this.#session
+  }
+
   async #dropSession(): Promise<void> {
     const session = this.#session
     this.#session = undefined
     await session?.close()
   }
+}
+
+/** Whether the producer goes on, with the messages it has. */
+function isForTheSame(verdict: Verdict): boolean {
+  return (
+    verdict.action === 'retry' ||
+    // One of its topics is refused: the others may have taken their share.
+    isOneTopics(verdict) ||
+    // Each connection reads certificates and secrets anew: the producer need not be another.
+    isSecurityCode(verdict.code)
+  )
 }

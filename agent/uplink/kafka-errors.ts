@@ -1,6 +1,7 @@
 import type { DeadLetterReason } from '../../core/contract/headers.ts'
 import { UnansweredError } from '../../core/runtime/deadline.ts'
 import { messageOf } from '../../core/runtime/errors.ts'
+import { securityTrouble } from '../../core/runtime/kafka-security-errors.ts'
 
 /**
  * What to do about an error of Kafka's. Nothing that time may heal ends in a dead letter.
@@ -22,7 +23,10 @@ export interface Verdict {
   reason?: DeadLetterReason
 }
 
-/** Kafka protocol errors by name (Kafka 4.1, `org.apache.kafka.common.protocol.Errors`). */
+/**
+ * Kafka protocol errors by name (Kafka 4.1, `org.apache.kafka.common.protocol.Errors`). What is not
+ * here is retried: an election, a coordinator that loads, too few replicas, a quota.
+ */
 const TABLE: Record<string, Action> = {
   UNKNOWN_TOPIC_OR_PARTITION: 'park',
   TOPIC_AUTHORIZATION_FAILED: 'park',
@@ -38,6 +42,11 @@ const TABLE: Record<string, Action> = {
   POLICY_VIOLATION: 'park',
   UNSUPPORTED_VERSION: 'park',
   INVALID_TRANSACTION_TIMEOUT: 'park',
+  // The codec, or headers, under a topic kept in an old format.
+  UNSUPPORTED_COMPRESSION_TYPE: 'park',
+  UNSUPPORTED_FOR_MESSAGE_FORMAT: 'park',
+  // `offset.metadata.max.bytes` leaves no room for the cursor's hundred.
+  OFFSET_METADATA_TOO_LARGE: 'park',
   MESSAGE_TOO_LARGE: 'split',
   RECORD_LIST_TOO_LARGE: 'split',
   INVALID_TIMESTAMP: 'dead_letter',
@@ -50,7 +59,21 @@ const TABLE: Record<string, Action> = {
   INVALID_PRODUCER_ID_MAPPING: 'renew',
   PRODUCER_FENCED: 'renew',
   INVALID_TXN_STATE: 'renew',
-  TRANSACTION_ABORTABLE: 'renew'
+  TRANSACTIONAL_ID_NOT_FOUND: 'renew',
+  TRANSACTION_ABORTABLE: 'renew',
+  REBOOTSTRAP_REQUIRED: 'renew'
+}
+
+/** Of those younger than the client, which knows them by number only, the ones worth a name. */
+const YOUNG: Record<number, string> = {
+  89: 'THROTTLING_QUOTA_EXCEEDED',
+  90: 'PRODUCER_FENCED',
+  97: 'PRINCIPAL_DESERIALIZATION_FAILURE',
+  100: 'UNKNOWN_TOPIC_ID',
+  103: 'INCONSISTENT_TOPIC_ID',
+  105: 'TRANSACTIONAL_ID_NOT_FOUND',
+  120: 'TRANSACTION_ABORTABLE',
+  129: 'REBOOTSTRAP_REQUIRED'
 }
 
 const REASONS: Record<string, DeadLetterReason> = {
@@ -74,9 +97,14 @@ export function judge(error: unknown): Verdict {
     return { action: 'renew', code: 'UNANSWERED', message: error.message }
   }
   const chain = causes(error)
+  const security = securityTrouble(chain)
+  if (security) {
+    const { code, message, needsPerson } = security
+    return { action: needsPerson ? 'park' : 'retry', code, message }
+  }
   const message = messageOf(chain.at(-1) ?? error)
   const topic = chain.find(cause => typeof cause.topic === 'string')?.topic
-  const type = chain.find(cause => typeof cause.type === 'string')?.type
+  const type = nameOf(chain)
   if (type) {
     const action = TABLE[type] ?? 'retry'
     const reason = REASONS[type] ?? (action === 'dead_letter' ? 'refused' : undefined)
@@ -89,9 +117,6 @@ export function judge(error: unknown): Verdict {
     }
   }
   const name = chain.at(-1)?.name ?? 'Error'
-  if (chain.some(cause => cause.name === 'KafkaJSSASLAuthenticationError')) {
-    return { action: 'park', code: 'SASL_AUTHENTICATION_FAILED', message }
-  }
   if (name === 'KafkaJSTopicMetadataNotLoaded' || name === 'KafkaJSMetadataNotLoaded') {
     return {
       action: 'park',
@@ -102,6 +127,14 @@ export function judge(error: unknown): Verdict {
   }
   const transient = /Connection|RequestTimeout|Broker|Lock|NumberOfRetries|Aggregate/.test(name)
   return { action: transient ? 'retry' : 'renew', code: name, message }
+}
+
+/** Kafka's name of the broker's answer; undefined when it is the client's own error. */
+function nameOf(chain: readonly ClientError[]): string | undefined {
+  const answer = chain.find(cause => typeof cause.type === 'string')
+  if (answer?.type !== 'KAFKAJS_UNKNOWN_ERROR_CODE') return answer?.type
+  const code = /^Unknown error code (-?\d+)$/.exec(answer.message)?.[1]
+  return YOUNG[Number(code)] ?? `KAFKA_ERROR_${code}`
 }
 
 /** The error and its causes, outermost first. */

@@ -1,24 +1,47 @@
 import { TOPICS } from '../../core/contract/topics.ts'
 import type { Cursor } from '../../core/log/reader.ts'
-import { withDeadline } from '../../core/runtime/deadline.ts'
 import type { Transaction } from '../../core/runtime/kafka.ts'
 import { Chunks } from './chunks.ts'
-import type { Delivery } from './delivery.ts'
-import { DeliveryFaults, type DeliveryOptions } from './delivery-faults.ts'
+import type { Cut, Delivery, Room } from './delivery.ts'
+import {
+  BATCH_BYTES_MAX,
+  BATCH_RECORDS_MAX,
+  DeliveryFaults,
+  type DeliveryOptions,
+  isOneTopics
+} from './delivery-faults.ts'
 import { judge } from './kafka-errors.ts'
-import { KafkaSession } from './kafka-session.ts'
-import type { OutgoingRecord } from './outgoing-record.ts'
+import { type CommittedGroup, KafkaSession, TRANSACTION_MS_LIMIT } from './kafka-session.ts'
+import { LinkEstimate } from './link.ts'
+import { LoginRenewal } from './login-renewal.ts'
+import { type OutgoingRecord, outgoingBytes } from './outgoing-record.ts'
+import { TopicLimits } from './topic-limits.ts'
 
-const ANSWER_MS_MAX = 30_000
+/** While a backlog is long so many sends share a transaction: its round trips cost as much as one. */
+const SENDS_MAX = 3
+/** Before and after the records: partitions, offsets, commit. */
+const ROUND_TRIPS = 5
+/** What a vanished agent costs its read_committed consumers, beside the broker's own sweep of 10 s. */
+const TRANSACTION_MS_MIN = 10_000
 
 interface OpenSession {
   session: KafkaSession
   /** From the fencing; used for the first batch. */
   transaction: Transaction | undefined
+  transactionMsMax: number
   clusterId: string
   /** Committed when the session began. */
   committed: Cursor | undefined
 }
+
+/** Records of a batch that share a transaction, [first, end), and the cursor behind them. */
+interface Stage {
+  first: number
+  end: number
+  upTo: Cursor
+}
+
+type Outcome = 'stored' | 'stopped' | 'too_long'
 
 /**
  * Records and cursor in one transaction: consumers with `read_committed` see each record once,
@@ -32,6 +55,11 @@ export class ExactlyOnceDelivery implements Delivery {
   readonly #options: DeliveryOptions
   readonly #id: string
   readonly #faults: DeliveryFaults
+  readonly #link: LinkEstimate
+  readonly #topicLimits = new TopicLimits()
+  readonly #renewal: LoginRenewal
+  /** What the broker allows, as far as is known. */
+  #transactionMsLimit = TRANSACTION_MS_LIMIT
   #open: OpenSession | undefined
 
   constructor(options: DeliveryOptions & { transactionalId: string }) {
@@ -41,12 +69,25 @@ export class ExactlyOnceDelivery implements Delivery {
       session: { ...options.session, transactionalId: options.transactionalId }
     }
     this.#faults = new DeliveryFaults(options)
+    this.#renewal = new LoginRenewal(this.#options)
+    this.#link = new LinkEstimate(options.batchBytesMax ?? BATCH_BYTES_MAX)
+  }
+
+  get room(): Room {
+    const records = this.#options.batchRecordsMax ?? BATCH_RECORDS_MAX
+    // One, until it is known how long it takes.
+    const sends = this.#link.bytesPerSecond === undefined ? 1 : SENDS_MAX
+    return { bytes: this.#link.batchBytes * sends, records: records * sends }
+  }
+
+  expectedMs(bytes: number): number {
+    return this.#link.expectedMs(bytes) + ROUND_TRIPS * this.#link.roundTripMs
   }
 
   async start(signal: AbortSignal): Promise<Cursor | undefined> {
     while (!signal.aborted) {
       try {
-        const { committed } = await this.#session()
+        const { committed } = await this.#session(TRANSACTION_MS_MIN)
         this.#faults.over()
         return committed
       } catch (error) {
@@ -57,34 +98,27 @@ export class ExactlyOnceDelivery implements Delivery {
     return undefined
   }
 
-  async deliver(records: OutgoingRecord[], upTo: Cursor, signal: AbortSignal): Promise<boolean> {
-    const { deadLetterTopic, onDeadLetter } = this.#options
-    const chunks = new Chunks(records, deadLetterTopic, onDeadLetter)
+  async deliver(
+    records: OutgoingRecord[],
+    upTo: Cursor,
+    signal: AbortSignal,
+    cuts: () => readonly Cut[] = () => []
+  ): Promise<boolean> {
+    if (this.#renewal.isDue(this.#open?.session)) await this.close()
     // Nothing to store: the next batch's cursor covers it.
-    if (chunks.all.length === 0) return true
-    while (!signal.aborted) {
-      let at = 0
-      try {
-        const unclear = this.#open === undefined
-        const open = await this.#session()
-        if (unclear && isSame(open.committed, upTo)) {
-          this.#faults.over()
-          return true
-        }
-        const transaction = open.transaction ?? (await open.session.transaction())
-        open.transaction = undefined
-        for (; at < chunks.all.length; at++) await open.session.sendIn(transaction, chunks.all[at])
-        await this.#commit(open, transaction, upTo)
-        this.#faults.over()
-        return true
-      } catch (error) {
-        const verdict = judge(error)
-        await this.close()
-        const refine = () => at < chunks.all.length && chunks.refine(at, verdict)
-        await this.#faults.handle(verdict, refine, signal)
-      }
+    const stages: Stage[] = records.length > 0 ? [{ first: 0, end: records.length, upTo }] : []
+    while (stages.length > 0) {
+      const [{ first, end, upTo }] = stages
+      const outcome = await this.#deliverStage(records.slice(first, end), upTo, signal, () => {
+        // The link is slower than the batch was made for.
+        const parts = divide(stages[0], records, cuts(), this.room.bytes)
+        stages.splice(0, 1, ...parts)
+        return parts.length > 1
+      })
+      if (outcome === 'stopped') return false
+      if (outcome === 'stored') stages.shift()
     }
-    return false
+    return true
   }
 
   async close(): Promise<void> {
@@ -93,23 +127,93 @@ export class ExactlyOnceDelivery implements Delivery {
     await open?.session.close()
   }
 
-  async #commit(open: OpenSession, transaction: Transaction, upTo: Cursor): Promise<void> {
-    const metadata = JSON.stringify({ epoch: upTo.epoch, cluster: open.clusterId })
-    const partition = { partition: 0, offset: String(upTo.offset), metadata }
-    const cursor = {
-      consumerGroupId: this.#id,
-      topics: [{ topic: TOPICS.cursors, partitions: [partition] }]
+  /**
+   * One transaction, tried until it is stored.
+   *
+   * @param shorten Asked after a failure: whether less is to be tried, in another stage.
+   */
+  async #deliverStage(
+    records: OutgoingRecord[],
+    upTo: Cursor,
+    signal: AbortSignal,
+    shorten: () => boolean
+  ): Promise<Outcome> {
+    const { deadLetterTopic, onDeadLetter } = this.#options
+    const chunks = new Chunks(records, deadLetterTopic, onDeadLetter)
+    while (!signal.aborted) {
+      let at = 0
+      const unclear = this.#open === undefined
+      try {
+        const open = await this.#session(this.#timeoutMs(records))
+        if (unclear && isSame(open.committed, upTo)) {
+          this.#faults.over()
+          return 'stored'
+        }
+        if (unclear && !chunks.isRefined && shorten()) return 'too_long'
+        this.#cut(chunks)
+        const transaction = open.transaction ?? (await open.session.transaction())
+        open.transaction = undefined
+        const last = chunks.all.length - 1
+        for (; at < last; at++) await open.session.sendIn(transaction, chunks.all[at])
+        const lastSent = open.session.sendIn(transaction, chunks.all[last])
+        // Its first send has brought the transaction about; only then may the cursor go beside one.
+        if (last === 0) await lastSent
+        await Promise.all([lastSent, this.#sendCursor(open, transaction, upTo)])
+        at = chunks.all.length
+        await open.session.commit(transaction)
+        for (const chunk of chunks.all) this.#topicLimits.stored(chunk)
+        this.#faults.over()
+        return 'stored'
+      } catch (error) {
+        const verdict = judge(error)
+        await this.close()
+        if (verdict.code === 'INVALID_TRANSACTION_TIMEOUT' && this.#shortenTransactions()) continue
+        const chunk = chunks.all[at]
+        if (verdict.action === 'split' && chunk) this.#topicLimits.refused(chunk)
+        if (isOneTopics(verdict) && chunks.splitByTopic(at)) continue
+        const refine = () => chunk !== undefined && chunks.refine(at, verdict)
+        await this.#faults.handle(verdict, refine, signal)
+      }
     }
-    await withDeadline('sending the cursor', ANSWER_MS_MAX, transaction.sendOffsets(cursor))
-    await withDeadline('committing', ANSWER_MS_MAX, transaction.commit())
+    return 'stopped'
   }
 
-  async #session(): Promise<OpenSession> {
-    if (this.#open) return this.#open
-    const session = await KafkaSession.open(this.#options.session)
+  #cut(chunks: Chunks): void {
+    chunks.cut({
+      bytesMax: this.#link.batchBytes,
+      recordsMax: this.#options.batchRecordsMax ?? BATCH_RECORDS_MAX,
+      topicBytesMax: this.#topicLimits.bytesMax
+    })
+  }
+
+  async #sendCursor(open: OpenSession, transaction: Transaction, upTo: Cursor): Promise<void> {
+    const metadata = JSON.stringify({ epoch: upTo.epoch, cluster: open.clusterId })
+    const offset = { offset: String(upTo.offset), metadata }
+    await open.session.sendOffset(transaction, this.#id, TOPICS.cursors, offset)
+  }
+
+  /** The session there is, or a new one when there is none whose transactions last long enough. */
+  async #session(timeoutMs: number): Promise<OpenSession> {
+    const open = this.#open
+    if (open) {
+      const { transactionMsMax } = open
+      const isFar = transactionMsMax > TRANSACTION_MS_MIN && timeoutMs <= transactionMsMax / 4
+      if (timeoutMs <= transactionMsMax && !isFar) return open
+      await this.close()
+    }
+    return this.#begin(timeoutMs)
+  }
+
+  async #begin(transactionMsMax: number): Promise<OpenSession> {
+    const options = { ...this.#options.session, transactionMsMax }
+    const session = await KafkaSession.open(options, this.#link)
     try {
       const transaction = await session.transaction()
-      this.#open = { session, transaction, ...(await this.#fetchCursor()) }
+      // Only after fencing: before it another incarnation could still move the cursor.
+      const group = await session.committed(this.#id, TOPICS.cursors)
+      const { clusterId } = group
+      const committed = parseCursor(group)
+      this.#open = { session, transaction, transactionMsMax, clusterId, committed }
       return this.#open
     } catch (error) {
       await session.close()
@@ -117,38 +221,56 @@ export class ExactlyOnceDelivery implements Delivery {
     }
   }
 
-  /** Only after fencing: before it another incarnation could still move the cursor. */
-  async #fetchCursor(): Promise<{ clusterId: string; committed: Cursor | undefined }> {
-    const admin = this.#options.session.kafka.admin()
-    try {
-      await withDeadline('connecting', ANSWER_MS_MAX, admin.connect())
-      const { clusterId } = await withDeadline(
-        'describing the cluster',
-        ANSWER_MS_MAX,
-        admin.describeCluster()
-      )
-      const [found] = await withDeadline(
-        'fetching the cursor',
-        ANSWER_MS_MAX,
-        admin.fetchOffsets({ groupId: this.#id, topics: [TOPICS.cursors] })
-      )
-      const partition = found?.partitions.find(p => p.partition === 0)
-      return { clusterId, committed: parseCursor(partition, clusterId) }
-    } finally {
-      await withDeadline('closing', 2_000, admin.disconnect()).catch(() => {})
-    }
+  /**
+   * Transaction timeout for these records, ms: room for the link to become slower. In steps, so that
+   * it does not change with every breath of the link.
+   */
+  #timeoutMs(records: readonly OutgoingRecord[]): number {
+    const sizes = records.map(outgoingBytes)
+    const bytes = sizes.reduce((sum, size) => sum + size, 0)
+    const largest = sizes.reduce((a, b) => Math.max(a, b), 0)
+    const oneSend = Math.max(largest, Math.min(bytes, this.#link.batchBytes))
+    const wantedMs = Math.max(2 * this.expectedMs(bytes), 4 * this.#link.expectedMs(oneSend))
+    const steps = Math.max(0, Math.ceil(Math.log2(wantedMs / TRANSACTION_MS_MIN)))
+    return Math.min(this.#transactionMsLimit, TRANSACTION_MS_MIN * 2 ** steps)
+  }
+
+  /** The broker allows less than Kafka's default. @returns false when it cannot be less. */
+  #shortenTransactions(): boolean {
+    if (this.#transactionMsLimit <= TRANSACTION_MS_MIN) return false
+    this.#transactionMsLimit = Math.max(TRANSACTION_MS_MIN, this.#transactionMsLimit / 2)
+    return true
   }
 }
 
+function bytesOf(records: readonly OutgoingRecord[]): number {
+  return records.reduce((sum, record) => sum + outgoingBytes(record), 0)
+}
+
+/** Two stages, the first of at most `bytesMax` if a cut allows that; the same when it fits well. */
+function divide(
+  stage: Stage,
+  records: readonly OutgoingRecord[],
+  cuts: readonly Cut[],
+  bytesMax: number
+): Stage[] {
+  const { first, end } = stage
+  const inside = cuts.filter(cut => cut.records > first && cut.records < end)
+  if (inside.length === 0 || bytesOf(records.slice(first, end)) < 2 * bytesMax) return [stage]
+  const fitting = inside.filter(cut => bytesOf(records.slice(first, cut.records)) <= bytesMax)
+  const { records: middle, upTo } = fitting.at(-1) ?? inside[0]
+  return [
+    { first, end: middle, upTo },
+    { ...stage, first: middle }
+  ]
+}
+
 /** @returns undefined when none is committed, or it belongs to another cluster's history. */
-function parseCursor(
-  partition: { offset: string; metadata: string | null } | undefined,
-  clusterId: string
-): Cursor | undefined {
-  const offset = Number(partition?.offset ?? -1)
+function parseCursor({ clusterId, committed }: CommittedGroup): Cursor | undefined {
+  const offset = Number(committed?.offset ?? -1)
   if (!Number.isSafeInteger(offset) || offset < 0) return undefined
   try {
-    const { epoch, cluster } = JSON.parse(partition?.metadata ?? '') as Record<string, unknown>
+    const { epoch, cluster } = JSON.parse(committed?.metadata ?? '') as Record<string, unknown>
     return typeof epoch === 'string' && cluster === clusterId ? { epoch, offset } : undefined
   } catch {
     return undefined

@@ -1,48 +1,94 @@
-import { withDeadline } from '../../core/runtime/deadline.ts'
+import { UnansweredError, withDeadline } from '../../core/runtime/deadline.ts'
 import type { Kafka, Producer, TopicMessages, Transaction } from '../../core/runtime/kafka.ts'
+import { COMPRESSION } from '../../core/runtime/kafka-codecs.ts'
+import { credentialsChanged } from '../../core/runtime/kafka-connection.ts'
+import { committedOffset } from '../../core/runtime/kafka-mend-producer.ts'
+import { type KafkaSockets, socketsOf } from '../../core/runtime/kafka-sockets.ts'
 import { judge } from './kafka-errors.ts'
-import type { OutgoingRecord } from './outgoing-record.ts'
+import { LinkEstimate } from './link.ts'
+import { type OutgoingRecord, outgoingBytes } from './outgoing-record.ts'
 
-/** Longest wait for a connection, a login, an InitProducerId. */
-const CONNECT_MS_MAX = 30_000
+/** A call is given up when nothing at all was heard for so long: on a slow link answers trickle. */
+const QUIET_MS_MAX = 10_000
+/** And in any case after this. */
+const CALL_MS_MAX = 120_000
+/** Kafka's own default of `transaction.max.timeout.ms`: no transaction lives longer. */
+export const TRANSACTION_MS_LIMIT = 900_000
 const CLOSE_MS_MAX = 2_000
-const LOOK_MS_MAX = 5_000
 const ACKS_ALL = -1
-const COMPRESSION = { none: 0, gzip: 1 } as const
 
 export interface SessionOptions {
-  kafka: Kafka
+  /** Called for each new session: certificates and secrets may have been exchanged since the last. */
+  kafka: () => Kafka
   compression: keyof typeof COMPRESSION
-  /** Longest wait for one send; a slow link needs more. */
-  sendMsMax: number
   /** Makes the producer transactional. */
   transactionalId?: string
   transactionMsMax?: number
 }
 
+/** Part of a session's life: a group's committed offset and what was written beside it. */
+export interface CommittedGroup {
+  clusterId: string
+  committed: { offset: string; metadata: string | null } | undefined
+}
+
 /**
- * One producer and its connection, from connect to the first error that spoils it. One send at a
+ * One producer and its connections, from connect to the first error that spoils it. One send at a
  * time: two would corrupt an idempotent producer's sequences in this client.
+ *
+ * Every call has a deadline of ours, at which its connections are broken: the client by itself waits
+ * for an answer on a dead connection, and sends again on the same one.
  */
 export class KafkaSession {
   readonly #options: SessionOptions
+  readonly #link: LinkEstimate
+  readonly #kafka: Kafka
   readonly #producer: Producer
+  readonly #sockets: KafkaSockets
+  readonly #underWay = new Set<Promise<unknown>>()
+  /** What a call may have to wait for behind the send under way, beside its own. */
+  #sendMs = 0
+  /** The longest request of the send under way: without what it took to make it, or to ask for topics. */
+  #produceMs = 0
+  #closed = false
 
-  private constructor(options: SessionOptions) {
+  private constructor(options: SessionOptions, link: LinkEstimate) {
     this.#options = options
-    this.#producer = options.kafka.producer({
-      idempotent: true,
-      maxInFlightRequests: 1,
+    this.#link = link
+    const { transactionalId, transactionMsMax } = options
+    const kafka = options.kafka()
+    this.#kafka = kafka
+    this.#sockets = socketsOf(kafka)
+    this.#producer = kafka.producer({
       allowAutoTopicCreation: false,
-      ...(options.transactionalId ? { transactionalId: options.transactionalId } : {}),
-      ...(options.transactionMsMax ? { transactionTimeout: options.transactionMsMax } : {})
+      // A transaction's producer is idempotent anyway; saying so costs a second producer id.
+      ...(transactionalId
+        ? { transactionalId, maxInFlightRequests: 2 }
+        : { idempotent: true, maxInFlightRequests: 1 }),
+      ...(transactionMsMax ? { transactionTimeout: transactionMsMax } : {})
+    })
+    this.#producer.on('producer.network.request', ({ payload }) => {
+      const { apiName, duration, pendingDuration } = payload
+      if (apiName !== 'Produce') link.heard(duration)
+      // What a quota makes it wait counts: the way to Kafka carries no more.
+      else this.#produceMs = Math.max(this.#produceMs, duration + pendingDuration)
     })
   }
 
-  static async open(options: SessionOptions): Promise<KafkaSession> {
-    const session = new KafkaSession(options)
+  /** Certificates or secrets were exchanged since it began. */
+  get isOutdated(): boolean {
+    return credentialsChanged(this.#kafka)
+  }
+
+  /** @param link Learns from this session; outlives it. */
+  static async open(
+    options: SessionOptions,
+    link = new LinkEstimate(Number.MAX_SAFE_INTEGER)
+  ): Promise<KafkaSession> {
+    link.restart()
+    const session = new KafkaSession(options, link)
     try {
-      await withDeadline('connecting', CONNECT_MS_MAX, session.#producer.connect())
+      await session.#call('connecting', session.#producer.connect())
       return session
     } catch (error) {
       await session.close()
@@ -50,64 +96,166 @@ export class KafkaSession {
     }
   }
 
-  /** Resolves when all replicas in sync have every record. */
-  async send(records: readonly OutgoingRecord[]): Promise<void> {
-    await this.#send(this.#producer, records)
+  /**
+   * Resolves when all replicas in sync have every record. When there is no answer in time the
+   * connections are broken and the client sends the same again, under the same sequences, over new
+   * ones.
+   *
+   * @param onUnanswered Told each time.
+   */
+  async send(
+    records: readonly OutgoingRecord[],
+    onUnanswered: (error: UnansweredError) => void = () => {}
+  ): Promise<void> {
+    await this.#send(this.#producer, records, onUnanswered)
   }
 
   /** The first call fences every other producer with this transactional id (InitProducerId). */
   transaction(): Promise<Transaction> {
-    return withDeadline('fencing', CONNECT_MS_MAX, this.#producer.transaction())
+    return this.#call('fencing', this.#producer.transaction())
   }
 
+  /** @throws {UnansweredError} The outcome is unknown, the session of no more use. */
   async sendIn(transaction: Transaction, records: readonly OutgoingRecord[]): Promise<void> {
     await this.#send(transaction, records)
   }
 
-  async close(): Promise<void> {
-    await withDeadline('closing', CLOSE_MS_MAX, this.#producer.disconnect()).catch(() => {})
+  /** Moves the group's offset of partition 0 of the topic, with the transaction. */
+  async sendOffset(
+    transaction: Transaction,
+    consumerGroupId: string,
+    topic: string,
+    offset: { offset: string; metadata: string }
+  ): Promise<void> {
+    const topics = [{ topic, partitions: [{ partition: 0, ...offset }] }]
+    await this.#call('sending the cursor', transaction.sendOffsets({ consumerGroupId, topics }))
   }
 
-  async #send(to: Pick<Producer, 'sendBatch'>, records: readonly OutgoingRecord[]): Promise<void> {
+  async commit(transaction: Transaction): Promise<void> {
+    await this.#call('committing', transaction.commit())
+  }
+
+  /** What the group has committed of partition 0 of the topic. */
+  committed(groupId: string, topic: string): Promise<CommittedGroup> {
+    return this.#call('fetching the cursor', committedOffset(this.#producer, groupId, topic))
+  }
+
+  /** What is under way is rejected. */
+  async close(): Promise<void> {
+    if (this.#closed) return
+    this.#closed = true
+    const disconnect = () => this.#producer.disconnect().catch(() => {})
+    const underWay = [...this.#underWay]
+    // What is not answered would be waited for.
+    if (underWay.length > 0) this.#sockets.break()
+    await withDeadline('closing', CLOSE_MS_MAX, disconnect()).catch(() => {})
+    // The client may connect once more for a call that it was told to forget.
+    if (underWay.length > 0) void Promise.allSettled(underWay).then(disconnect)
+  }
+
+  async #send(
+    to: Pick<Producer, 'sendBatch'>,
+    records: readonly OutgoingRecord[],
+    onUnanswered?: (error: UnansweredError) => void
+  ): Promise<void> {
     const topicMessages = byTopic(records)
-    const call = to.sendBatch({
-      acks: ACKS_ALL,
-      compression: COMPRESSION[this.#options.compression],
-      topicMessages
-    })
+    const bytes = records.reduce((sum, record) => sum + outgoingBytes(record), 0)
+    const sentBefore = this.#sockets.sentBytes
+    const startedAt = performance.now()
+    this.#produceMs = 0
+    const compression = COMPRESSION[this.#options.compression]
+    const call = to.sendBatch({ acks: ACKS_ALL, compression, topicMessages })
+    this.#sendMs = this.#link.deadlineMs(bytes)
     try {
-      await withDeadline('sending', this.#options.sendMsMax, call)
+      await this.#answer(call, bytes, onUnanswered)
     } catch (error) {
       const { code } = judge(error)
-      if (!code.includes('TOPIC')) throw error
-      const topics = topicMessages.map(({ topic }) => topic)
-      throw new TopicError(await this.#topicAtFault(code, topics), error)
+      if (code.includes('TOPIC') && topicMessages.length === 1) {
+        throw new TopicError(topicMessages[0].topic, error)
+      }
+      throw error
+    } finally {
+      this.#sendMs = 0
     }
+    const wireBytes = this.#sockets.sentBytes - sentBefore
+    const ms = this.#produceMs || performance.now() - startedAt
+    this.#link.answered(bytes, ms, wireBytes || bytes)
   }
 
-  /** The client does not say which topic was refused; an operator must know. */
-  async #topicAtFault(code: string, topics: string[]): Promise<string | undefined> {
-    if (topics.length === 1) return topics[0]
-    if (code !== 'UNKNOWN_TOPIC_OR_PARTITION') return undefined
-    const admin = this.#options.kafka.admin()
-    try {
-      await withDeadline('connecting', LOOK_MS_MAX, admin.connect())
-      const present = await withDeadline('listing topics', LOOK_MS_MAX, admin.listTopics())
-      return topics.find(topic => !present.includes(topic))
-    } catch {
-      return undefined
-    } finally {
-      await withDeadline('closing', CLOSE_MS_MAX, admin.disconnect()).catch(() => {})
+  /** Waits for a send as long as the link may need for it. */
+  async #answer(
+    call: Promise<unknown>,
+    bytes: number,
+    onUnanswered?: (error: UnansweredError) => void
+  ): Promise<void> {
+    const link = this.#link
+    const limit = onUnanswered ? Number.POSITIVE_INFINITY : TRANSACTION_MS_LIMIT
+    let deadlineMs = Math.min(limit, link.deadlineMs(bytes))
+    let brokenAt = performance.now()
+    const remainingMs = () =>
+      Math.max(brokenAt, this.#sockets.heardAt) + deadlineMs - performance.now()
+    this.#track(call)
+    while (!(await settlesWithin(call, remainingMs()))) {
+      if (remainingMs() > 0) continue
+      const error = new UnansweredError('sending', deadlineMs)
+      if (this.#sockets.heardAt > brokenAt) link.unanswered()
+      else link.restart()
+      this.#sockets.break()
+      if (!onUnanswered) throw error
+      onUnanswered(error)
+      brokenAt = performance.now()
+      deadlineMs = link.deadlineMs(bytes)
     }
+    await call
+  }
+
+  /** @throws {UnansweredError} Nothing was heard for a while, or it takes for ever. */
+  async #call<T>(what: string, call: Promise<T>): Promise<T> {
+    const startedAt = performance.now()
+    const remainingMs = () => {
+      const quietSince = Math.max(startedAt, this.#sockets.heardAt)
+      const quietMs = Math.max(QUIET_MS_MAX, this.#sendMs)
+      return Math.min(quietSince + quietMs, startedAt + CALL_MS_MAX) - performance.now()
+    }
+    this.#track(call)
+    while (!(await settlesWithin(call, remainingMs()))) {
+      if (remainingMs() > 0) continue
+      this.#sockets.break()
+      throw new UnansweredError(what, Math.round(performance.now() - startedAt))
+    }
+    return call
+  }
+
+  #track(call: Promise<unknown>): void {
+    const over = () => this.#underWay.delete(call)
+    this.#underWay.add(call)
+    call.then(over, over)
   }
 }
 
-/** A send that Kafka refused for one of its topics. */
-class TopicError extends Error {
-  readonly topic: string | undefined
+/** @returns Whether the call has resolved or rejected by then. */
+async function settlesWithin(call: Promise<unknown>, ms: number): Promise<boolean> {
+  let timer: NodeJS.Timeout | undefined
+  const expired = new Promise<false>(resolve => {
+    timer = setTimeout(() => resolve(false), Math.max(0, Math.ceil(ms)))
+  })
+  const settled = call.then(
+    () => true,
+    () => true
+  )
+  try {
+    return await Promise.race([settled, expired])
+  } finally {
+    clearTimeout(timer)
+  }
+}
 
-  constructor(topic: string | undefined, cause: unknown) {
-    super(`Kafka refuses topic ${topic ?? ''}`, { cause })
+/** A send that Kafka refused for its topic; the client does not say which one. */
+class TopicError extends Error {
+  readonly topic: string
+
+  constructor(topic: string, cause: unknown) {
+    super(`Kafka refuses topic ${topic}`, { cause })
     this.topic = topic
   }
 }

@@ -1,3 +1,4 @@
+import type { FilteredCounters } from '../routing/router.ts'
 import type { LaneState } from './delivery.ts'
 
 export interface LaneCounters {
@@ -19,11 +20,15 @@ export interface LaneView {
   readonly oldestAt: number | undefined
   /** How long Kafka has had the batch that is under way, ms; 0 when none is. */
   readonly sendingMs: number
+  /** How long the link is thought to need for it, ms. */
+  readonly expectedMs?: number
   /** Records delivered a second, lately. */
   readonly rate: number
   readonly counters: LaneCounters
   /** Records exchanged for dead letters since start, by reason. */
   readonly deadLetters: Partial<Record<string, number>>
+  /** Readings that a route kept from Kafka as it was told to, by its name. */
+  readonly filtered?: Record<string, FilteredCounters>
 }
 
 /** The lanes of an agent, wherever they run. */

@@ -13,9 +13,10 @@ import type { ClockConfig, UplinkConfig } from '../config.ts'
 import { renderAlerts } from '../routing/alert-renderer.ts'
 import { Router } from '../routing/router.ts'
 import type { Delivery } from './delivery.ts'
+import { DrainLimit } from './drain-limit.ts'
 import { AtLeastOnceDelivery } from './kafka-at-least-once.ts'
 import { ExactlyOnceDelivery } from './kafka-exactly-once.ts'
-import { Lane } from './lane.ts'
+import { Lane, type LaneOptions } from './lane.ts'
 import { ProgressFile } from './progress-file.ts'
 
 export const LANES = ['telemetry', 'alerts'] as const
@@ -27,15 +28,13 @@ export interface LanePlan {
   agentId: string
   dataDirectory: string
   claim: ReaderClaim
+  /** See `LaneOptions`. */
+  logEnd: number
   kafka: KafkaConfig
   uplink: UplinkConfig
   clock: ClockConfig
   routes: RouteConfig[]
 }
-
-/** What a vanished agent costs its read_committed consumers, beside the broker's own sweep. */
-const TRANSACTION_MS_MAX = 10_000
-const SEND_MS_MAX = 60_000
 
 /** Builds a lane: reader → router → delivery. It is not started. */
 export function openLane(
@@ -50,6 +49,7 @@ export function openLane(
     agentId,
     routes: plan.routes,
     deadLetterTopic: uplink.deadLetterTopic,
+    alertTopic: uplink.alertTopic,
     pastMsMax: plan.clock.pastMaxMs,
     futureMsMax: plan.clock.futureMaxMs,
     replayedAfterMs: uplink.replayedAfterMs,
@@ -70,14 +70,22 @@ export function openLane(
         ? (record, now) => router.route(record, now)
         : renderAlerts(agentId, uplink.alertTopic, uplink.deadLetterTopic),
     onBeyondEnd,
+    logEnd: plan.logEnd,
     deadLetters,
-    batchBytesMax: uplink.batchBytesMax,
-    batchRecordsMax: uplink.batchRecordsMax,
+    ...(plan.lane === 'telemetry' ? { filtered: router.filtered } : {}),
     lingerMs: uplink.lingerMs,
+    // An alert waits for nothing.
+    ...(plan.lane === 'telemetry' ? { drain: drainOf(uplink) } : {}),
     clock: systemClock,
     logger
   })
   return lane
+}
+
+const REQUEST_MS_MAX = 24 * 3_600_000
+
+function drainOf({ drain, replayedAfterMs }: UplinkConfig): LaneOptions['drain'] {
+  return { limit: new DrainLimit(drain, systemClock), olderThanMs: replayedAfterMs }
 }
 
 function openDelivery(
@@ -92,15 +100,18 @@ function openDelivery(
     deadLetterTopic: uplink.deadLetterTopic,
     onDeadLetter,
     onState,
+    batchBytesMax: uplink.batchBytesMax,
+    batchRecordsMax: uplink.batchRecordsMax,
     logger,
     // Agents of one fleet must not come back in step: the seed is the agent's own.
     seed: createHash('sha256').update(`${agentId}/${lane}`).digest().readUInt32BE()
   }
+  // Deadlines are the session's: the client's own would send again on a connection that may be dead.
+  const requestTimeoutMs = REQUEST_MS_MAX
   const session = {
     // A client a lane: connections, and with them troubles, are not shared.
-    kafka: kafkaFromConfig(plan.kafka, lane, logger),
-    compression: uplink.compression,
-    sendMsMax: SEND_MS_MAX
+    kafka: () => kafkaFromConfig({ ...plan.kafka, requestTimeoutMs }, lane, logger),
+    compression: uplink.compression
   }
   if (uplink.delivery === 'at_least_once') {
     const file = path.join(plan.dataDirectory, 'progress', lane)
@@ -109,7 +120,7 @@ function openDelivery(
   }
   return new ExactlyOnceDelivery({
     ...common,
-    session: { ...session, transactionMsMax: TRANSACTION_MS_MAX },
+    session,
     transactionalId: `fieldline.${agentId}.${lane}`
   })
 }

@@ -11,7 +11,7 @@ const BYTES = 128
 /**
  * How far a lane has come, written after every batch and never synced: it costs the flash nothing,
  * and a process that is killed leaves it in the page cache, so its next life repeats nothing. Power
- * loss may take it; then the log's checkpoint counts, half a second old at most.
+ * loss may take it; then the log's checkpoint counts, a few records or seconds old.
  *
  * Only ever written after Kafka's answer, so whatever of it is found is true; that it belongs to
  * this log, its reader finds out by the epoch.

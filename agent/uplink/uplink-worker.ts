@@ -68,6 +68,7 @@ function tell(message: UplinkNews): void {
 }
 
 function viewOf(lane: Lane): LaneView {
-  const { name, state, oldestAt, sendingMs, rate, counters, deadLetters } = lane
-  return { name, state, oldestAt, sendingMs, rate, counters, deadLetters }
+  const { name, state, oldestAt, sendingMs, expectedMs, rate, counters, deadLetters, filtered } =
+    lane
+  return { name, state, oldestAt, sendingMs, expectedMs, rate, counters, deadLetters, filtered }
 }

@@ -1,6 +1,7 @@
 import { availableParallelism } from 'node:os'
 import path from 'node:path'
 import type { Agent } from '../../agent/agent.ts'
+import { SNAPSHOT_DIRECTORY } from '../../agent/disk-budget.ts'
 import {
   type AlertEvent,
   type AlertFrame,
@@ -43,7 +44,7 @@ export interface EdgeDetection {
 export async function startEdgeDetection(options: EdgeDetectionOptions): Promise<EdgeDetection> {
   const { agent, config, logger, dataDirectory } = options
   const { telemetryLog, alertLog, identity } = agent
-  const snapshotDirectory = path.join(dataDirectory, 'detector')
+  const snapshotDirectory = path.join(dataDirectory, SNAPSHOT_DIRECTORY)
   // A directory that cannot be used is told here, before a thread would fail of it again and again.
   await SnapshotFiles.open(snapshotDirectory)
   let last = await findLastAlertSource(alertLog)
@@ -57,6 +58,7 @@ export async function startEdgeDetection(options: EdgeDetectionOptions): Promise
     router: agent.routerOptions,
     config,
     snapshotDirectory,
+    snapshotBytesMax: agent.budget.snapshotBytesMax,
     lastAlertSource: last
   })
   const onGap = (gap: Parameters<DurableLog['reportGap']>[1]) => telemetryLog.reportGap(READER, gap)

@@ -13,6 +13,7 @@ export interface EdgePlan {
   router: RouterOptions
   config: DetectorConfig
   snapshotDirectory: string
+  snapshotBytesMax: number
   /** Position of the record behind the newest alert frame stored. */
   lastAlertSource: Cursor | undefined
 }

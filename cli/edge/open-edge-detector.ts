@@ -22,7 +22,7 @@ export async function openEdgeDetector(
   const router = new Router(plan.router)
   const reader = openClaimedReader(plan.claim, { onGap })
   const control = new ControlBlock(plan.claim.control)
-  const snapshots = await SnapshotFiles.open(plan.snapshotDirectory)
+  const snapshots = await SnapshotFiles.open(plan.snapshotDirectory, plan.snapshotBytesMax)
   return new EdgeDetector({
     config: plan.config,
     source: `/fieldline/${plan.agentId}`,

@@ -11,6 +11,9 @@ interface LaneFacts {
   oldestAt?: number
   rate?: number
   sendingMs?: number
+  expectedMs?: number
+  /** Records that came in the second since the start. */
+  arrived?: number
   bytes?: number
 }
 
@@ -18,9 +21,20 @@ const waiting: LaneState = { kind: 'waiting', code: 'X', message: 'away', sinceA
 const parked: LaneState = { ...waiting, kind: 'parked', topic: 'iot.p' }
 
 function status(telemetry: LaneFacts, alerts: LaneFacts = {}) {
-  const counters = { droppedFull: 3, droppedAge: 0, damaged: 1 }
+  const counters = (facts: LaneFacts) => ({
+    records: facts.arrived ?? 0,
+    droppedFull: 3,
+    droppedAge: 0,
+    damaged: 1
+  })
   const log = (facts: LaneFacts) => ({
-    status: { bytes: facts.bytes ?? 10, bytesMax: MAX, epoch: '1-00', end: 5, counters },
+    status: {
+      bytes: facts.bytes ?? 10,
+      bytesMax: MAX,
+      epoch: '1-00',
+      end: 5,
+      counters: counters(facts)
+    },
     backlog: () => facts.backlog ?? 0
   })
   const lane = (name: string, facts: LaneFacts) => ({
@@ -30,7 +44,9 @@ function status(telemetry: LaneFacts, alerts: LaneFacts = {}) {
     rate: facts.rate ?? 0,
     oldestAt: facts.oldestAt,
     sendingMs: facts.sendingMs ?? 0,
-    deadLetters: { no_route: 2 }
+    expectedMs: facts.expectedMs ?? 0,
+    deadLetters: { no_route: 2 },
+    ...(name === 'telemetry' ? { filtered: { noise: { dropped: 4, sampledOut: 0 } } } : {})
   })
   const agent = {
     lanes: [lane('telemetry', telemetry), lane('alerts', alerts)],
@@ -58,6 +74,7 @@ test.each([
   ['buffering', { state: { kind: 'connecting' } as const, backlog: 9 }, {}],
   ['buffering', {}, { state: waiting, backlog: 1 }],
   ['buffering', { backlog: 9, sendingMs: 1001 }, {}],
+  ['streaming', { backlog: 9, sendingMs: 1900, expectedMs: 1000 }, {}],
   ['full', { state: waiting, backlog: 9, bytes: 951 }, {}],
   ['draining', { backlog: 9, oldestAt: NOW - 30_001 }, {}],
   ['parked', { state: parked, bytes: 990 }, {}],
@@ -70,6 +87,12 @@ test('dead letters are summed over the lanes', () => {
   expect(status({}).deadLetters).toEqual({ no_route: 4 })
 })
 
+test('what routes drop or sample out is told by route, and is no loss', () => {
+  const { filtered, drops } = status({})
+  expect(filtered).toEqual({ noise: { dropped: 4, sampledOut: 0 } })
+  expect(Object.keys(drops)).not.toContain('noise')
+})
+
 test('a lane in trouble says what, since when, and which topic; it has no estimate', () => {
   const { lanes } = status({ state: parked, backlog: 10, rate: 5, oldestAt: NOW - 700 })
   expect(lanes.telemetry).toMatchObject({
@@ -78,12 +101,14 @@ test('a lane in trouble says what, since when, and which topic; it has no estima
     backlogAgeMs: 700,
     lastError: { code: 'X', message: 'away', topic: 'iot.p', sinceAt: NOW - 5 }
   })
-  expect(lanes.telemetry).not.toHaveProperty('etaMs')
+  expect(lanes.telemetry.etaSeconds).toBeNull()
 })
 
-test('a backlog that shrinks has an estimate, an empty one has none', () => {
-  expect(status({ backlog: 10, rate: 5 }).lanes.telemetry.etaMs).toBe(2000)
-  expect(status({ backlog: 0, rate: 5 }).lanes.telemetry).not.toHaveProperty('etaMs')
+test('a backlog ends as fast as it leaves, less what comes meanwhile; one that does not shrink has no estimate', () => {
+  expect(status({ backlog: 10, rate: 5 }).lanes.telemetry.etaSeconds).toBe(2)
+  expect(status({ backlog: 10, rate: 5, arrived: 3 }).lanes.telemetry.etaSeconds).toBe(5)
+  expect(status({ backlog: 10, rate: 5, arrived: 5 }).lanes.telemetry.etaSeconds).toBeNull()
+  expect(status({ backlog: 0, rate: 5 }).lanes.telemetry.etaSeconds).toBe(0)
 })
 
 test('drops are told by stage and reason', () => {

@@ -9,12 +9,17 @@ import { packageRoot } from '../../core/runtime/package-root.ts'
 export class TestAgent {
   readonly directory = fs.mkdtempSync(path.join(os.tmpdir(), 'fieldline-agent-'))
   readonly #config: string
+  readonly #environment: Readonly<Record<string, string>>
   #mqttPort = 0
   #httpPort = 0
   #child: ChildProcess | undefined
 
-  /** @param config YAML; addresses are given by flags. */
-  constructor(config: string) {
+  /**
+   * @param config YAML; addresses are given by flags.
+   * @param environment Beside this process's own.
+   */
+  constructor(config: string, environment: Readonly<Record<string, string>> = {}) {
+    this.#environment = environment
     this.#config = path.join(this.directory, 'fieldline.yaml')
     fs.writeFileSync(this.#config, config)
   }
@@ -31,15 +36,18 @@ export class TestAgent {
     const child = spawn(
       process.execPath,
       [
-        path.join(packageRoot(), 'dist/cli/main.js'),
+        path.join(process.env.FIELDLINE_DIST ?? path.join(packageRoot(), 'dist'), 'cli/main.js'),
         ...['agent', '-c', this.#config, '--kafka', kafka, '--data', `${this.directory}/data`],
         ...['--listen', `127.0.0.1:${this.#mqttPort}`, '--http', `127.0.0.1:${this.#httpPort}`],
         ...flags
       ],
-      { stdio: ['ignore', 'ignore', log] }
+      { stdio: ['ignore', 'ignore', log], env: { ...process.env, ...this.#environment } }
     )
     fs.closeSync(log)
     this.#child = child
+    const killWithUs = () => child.kill('SIGKILL')
+    process.once('exit', killWithUs)
+    child.once('exit', () => process.off('exit', killWithUs))
     const ended = new Promise<never>((_, reject) => {
       child.once('exit', code => reject(new Error(`the agent ended with ${code}:\n${this.log()}`)))
     })

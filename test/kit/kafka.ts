@@ -2,7 +2,7 @@ import { randomBytes } from 'node:crypto'
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { afterAll, beforeAll, beforeEach, inject } from 'vitest'
+import { afterAll, beforeAll, beforeEach, inject, vi } from 'vitest'
 import {
   type LocalKafka,
   type LocalKafkaOptions,
@@ -129,8 +129,16 @@ export async function createTopic(
 ): Promise<string> {
   await admin.createTopics({
     topics: [{ numPartitions: 1, replicationFactor: 1, ...options, topic }],
-    waitForLeaders: true
+    waitForLeaders: false
   })
+  // The client's own waiting ends in an error when another node has not heard of the topic yet.
+  await vi.waitFor(
+    async () => {
+      const { topics } = await admin.fetchTopicMetadata({ topics: [topic] })
+      if (topics[0].partitions.some(({ leader }) => leader < 0)) throw new Error('no leader yet')
+    },
+    { timeout: 10_000 }
+  )
   return topic
 }
 

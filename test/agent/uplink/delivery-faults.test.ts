@@ -73,3 +73,10 @@ test('waits grow from about 0.1 s to at most 2 s, differ by seed, and end with t
   for (let n = 0; n < 50; n++) await backoff.wait(AbortSignal.abort())
   expect(performance.now() - startedAt).toBeLessThan(400)
 })
+
+test('a time that even the dead-letter topic refuses points to the agent’s clock', async () => {
+  const { lines, handle } = faultsOf()
+  await handle({ action: 'dead_letter', code: 'INVALID_TIMESTAMP', message: 'out of range' })
+  expect(lines[0]).toMatchObject({ event: 'uplink.parked' })
+  expect(lines[0].msg).toContain("agent's clock")
+})

@@ -27,7 +27,7 @@ export interface DeliveryUnderTest {
 
 /** A delivery of its own producer. Closed when the test ends. */
 export function deliveryOf(
-  kafka: Kafka,
+  kafka: Kafka | (() => Kafka),
   mode: Mode,
   options: {
     deadLetterTopic?: string
@@ -39,7 +39,10 @@ export function deliveryOf(
   const deadLetters: string[] = []
   const common = {
     lane: 'telemetry',
-    session: { kafka, compression: 'none' as const, sendMsMax: 30_000, transactionMsMax: 10_000 },
+    session: {
+      kafka: typeof kafka === 'function' ? kafka : () => kafka,
+      compression: 'none' as const
+    },
     deadLetterTopic: options.deadLetterTopic ?? 'no-dead-letters',
     onDeadLetter: (reason: string) => void deadLetters.push(reason),
     onState: (state: LaneState) => {
@@ -49,10 +52,9 @@ export function deliveryOf(
     logger: silentLogger,
     seed: 1
   }
-  const { transactionMsMax: _, ...session } = common.session
   const delivery =
     mode === 'at_least_once'
-      ? new AtLeastOnceDelivery({ ...common, session, progress: newProgress() })
+      ? new AtLeastOnceDelivery({ ...common, progress: newProgress() })
       : new ExactlyOnceDelivery({ ...common, transactionalId: options.transactionalId ?? '' })
   onTestFinished(() => delivery.close())
   return { delivery, states, deadLetters }

@@ -51,9 +51,8 @@ test('records of a transaction that was abandoned half-way are delivered again, 
   await first.delivery.close()
   // The crash: records are in Kafka, cursor and commit are not.
   const crashed = await KafkaSession.open({
-    kafka: shared.client(),
+    kafka: () => shared.client(),
     compression: 'none',
-    sendMsMax: 10_000,
     transactionalId: topic,
     transactionMsMax: 60_000
   })

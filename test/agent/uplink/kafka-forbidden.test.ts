@@ -66,6 +66,10 @@ test.each(MODES)(
     expect(parked()[0]).toMatchObject({
       code: expect.stringMatching(/^(TOPIC_AUTHORIZATION_FAILED|OPERATION_NOT_ATTEMPTED)$/)
     })
+    // Tried one by one, the refused topic is known by name.
+    await expect
+      .poll(() => parked().at(-1), { timeout: 30_000 })
+      .toMatchObject({ topic: forbidden })
     await admin.deleteAcls({ filters: [{ ...ANY_ACL, resourceName: forbidden }] })
     expect(await delivered).toBe(true)
     for (const topic of [open, forbidden]) {

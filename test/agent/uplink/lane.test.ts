@@ -1,5 +1,6 @@
 import { expect, test } from 'vitest'
 import type { Delivery } from '../../../agent/uplink/delivery.ts'
+import type { DrainLimit } from '../../../agent/uplink/drain-limit.ts'
 import { Lane } from '../../../agent/uplink/lane.ts'
 import type { OutgoingRecord } from '../../../agent/uplink/outgoing-record.ts'
 import type { Cursor, LogBatch, LogReader, ReadOptions } from '../../../core/log/reader.ts'
@@ -65,6 +66,8 @@ class FakeReader implements LogReader {
 
 /** Kafka answers when it is told to. */
 class FakeDelivery implements Delivery {
+  room = { bytes: 1 << 20, records: 2 }
+  thought = 0
   readonly batches: { values: string[]; upTo: Cursor }[] = []
   committed: Cursor | undefined
   held = false
@@ -85,6 +88,10 @@ class FakeDelivery implements Delivery {
     return new Promise(resolve => this.#waiting.push(resolve))
   }
 
+  expectedMs(): number {
+    return this.thought
+  }
+
   answer(): void {
     this.#waiting.shift()?.(true)
   }
@@ -96,7 +103,8 @@ class FakeDelivery implements Delivery {
 
 function laneOf(
   end: number,
-  setUp: (reader: FakeReader, delivery: FakeDelivery) => void = () => {}
+  setUp: (reader: FakeReader, delivery: FakeDelivery) => void = () => {},
+  options: Partial<ConstructorParameters<typeof Lane>[0]> = {}
 ) {
   const reader = new FakeReader(end)
   const delivery = new FakeDelivery()
@@ -121,10 +129,9 @@ function laneOf(
         }
       ]
     },
-    batchBytesMax: 1 << 20,
-    batchRecordsMax: 2,
     lingerMs: 0,
     clock: { now: () => 1000, monotonic: () => performance.now() },
+    ...options,
     logger: end > 99 ? createLogger('error', line => lines.push(JSON.parse(line))) : silentLogger
   })
   lane.start()
@@ -250,5 +257,122 @@ test('a cursor of this epoch beyond the log’s end is told: the log is an older
   await expect.poll(() => reader.commits).toEqual([0, 2])
   expect(beyond).toEqual([at(1000)])
   expect(delivery.batches.map(batch => batch.values)).toEqual([['0', '1']])
+  await lane.stop(1000)
+})
+
+test('a lane that is to stop does not wait for a Kafka that has been silent for long', async () => {
+  const clock = { at: 0, now: () => 1000, monotonic: () => clock.at }
+  const { lane, delivery, reader } = laneOf(
+    7,
+    (_, kafka) => {
+      kafka.held = true
+    },
+    { clock }
+  )
+  await expect.poll(() => delivery.batches.length).toBe(1)
+  clock.at = 2_001
+  const startedAt = performance.now()
+  await lane.stop(60_000)
+  expect(performance.now() - startedAt).toBeLessThan(1_000)
+  expect([reader.commits, delivery.closed > 0]).toEqual([[], true])
+})
+
+test('a lane that is to stop gives up as soon as Kafka has been silent for too long, on a slow link later', async () => {
+  const clock = { at: 0, now: () => 1000, monotonic: () => clock.at }
+  const { lane, delivery, settle } = laneOf(
+    7,
+    (_, kafka) => {
+      kafka.held = true
+      kafka.thought = 1_000
+    },
+    { clock }
+  )
+  await expect.poll(() => delivery.batches.length).toBe(1)
+  clock.at = 3_999
+  const stopping = lane.stop(60_000)
+  await settle()
+  expect(delivery.closed).toBe(0)
+  clock.at = 4_001
+  await stopping
+  expect(delivery.closed).toBeGreaterThan(0)
+})
+
+test('a lane that is to stop while a silent Kafka is connected to gives up as well', async () => {
+  const clock = { at: 0, now: () => 1000, monotonic: () => clock.at }
+  const { lane, delivery } = laneOf(
+    7,
+    (_, kafka) => {
+      kafka.connecting = new Promise(() => {})
+    },
+    { clock }
+  )
+  clock.at = 2_001
+  await lane.stop(60_000)
+  expect(delivery.closed).toBeGreaterThan(0)
+})
+
+test('a batch is as large as there is room for when it is sent, and the cursor stands behind it', async () => {
+  const { lane, reader, delivery } = laneOf(6, (_, kafka) => {
+    kafka.held = true
+  })
+  await expect.poll(() => delivery.batches.length).toBe(1)
+  await expect.poll(() => reader.reads).toBe(2)
+  delivery.room = { bytes: 1 << 20, records: 1 }
+  delivery.answer()
+  await expect.poll(() => delivery.batches.length).toBe(2)
+  expect(delivery.batches[1]).toEqual({ values: ['2'], upTo: at(3) })
+  await lane.stop(0)
+})
+
+test.each([
+  [
+    'what has waited leaves at the limit',
+    1_000,
+    [
+      [0, 1],
+      [2, 3],
+      [4, 5]
+    ],
+    true
+  ],
+  [
+    'what comes just now leaves at once',
+    1_000_000,
+    [
+      [0, 1],
+      [2, 3],
+      [4, 5]
+    ],
+    false
+  ]
+] as const)('drain: %s', async (_, olderThanMs, batches, limited) => {
+  const waits: number[] = []
+  const limit = {
+    isUnlimited: false,
+    slice: { records: 2, bytes: 1e6 },
+    get waitMs() {
+      waits.push(1)
+      return 1
+    },
+    spend: () => {}
+  } as unknown as DrainLimit
+  const { lane, delivery, reader } = laneOf(6, undefined, {
+    clock: { now: () => 900_000, monotonic: () => performance.now() },
+    drain: { limit, olderThanMs }
+  })
+  await expect.poll(() => reader.commits.at(-1)).toBe(6)
+  expect(delivery.batches.map(({ values }) => values.map(Number))).toEqual(batches)
+  expect(waits.length).toBe(limited ? 3 : 0)
+  await lane.stop(1000)
+})
+
+test('a cursor beyond where the log ended at the start is an older copy’s, though the log has reached that offset anew', async () => {
+  const setUp = (_log: FakeReader, kafka: FakeDelivery) => {
+    kafka.committed = at(4)
+  }
+  const { lane, reader, delivery, beyond } = laneOf(6, setUp, { logEnd: 2 })
+  await expect.poll(() => reader.commits.at(-1)).toBe(6)
+  expect(beyond).toEqual([at(4)])
+  expect(delivery.batches.flatMap(({ values }) => values)).toEqual(['0', '1', '2', '3', '4', '5'])
   await lane.stop(1000)
 })
