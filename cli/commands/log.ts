@@ -204,8 +204,8 @@ async function exportRecords(directory: string, flags: ExportFlags): Promise<voi
 
 const TAIL_NOTES = `
 From the log of a running agent it shows what surely stays: up to the last checkpointed end, and all
-of the sealed segments. A checkpoint is saved when deliveries make progress; while Kafka is away,
---unsettled shows the newest records too, among them perhaps some that are not acknowledged yet.
+of the sealed segments. That is ten seconds old at most; --unsettled shows the newest records too,
+among them perhaps some that are not acknowledged yet.
 Ctrl-C ends it with exit code 0.
 `
 

@@ -40,7 +40,9 @@ test('broken connections reject what waits for an answer, and the client connect
 })
 
 test('a connection that is made and never answered is broken too', async () => {
-  const server = net.createServer(socket => void socket.on('error', () => {})).listen(0, '127.0.0.1')
+  const server = net
+    .createServer(socket => void socket.on('error', () => {}))
+    .listen(0, '127.0.0.1')
   await new Promise(resolve => server.once('listening', resolve))
   onTestFinished(() => void server.close())
   const { port } = server.address() as net.AddressInfo
