@@ -42,6 +42,10 @@ const COMMANDS: Readonly<Record<string, CommandEntry>> = {
     description: 'list dead letters, and send them again once the cause is mended',
     load: async () => (await import('./commands/dlq.ts')).dlqCommand()
   },
+  evaluate: {
+    description: 'judge the detector on labelled data',
+    load: async () => (await import('./commands/evaluate.ts')).evaluateCommand()
+  },
   config: {
     description: 'check and describe configurations',
     load: async () => (await import('./commands/config.ts')).configCommand()

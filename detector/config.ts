@@ -8,6 +8,7 @@ import {
   refuseRepeated,
   text
 } from '../core/runtime/config-fields.ts'
+import { SENSITIVITIES } from './scorer/scorer.ts'
 
 const probability = () => z.number().min(0).max(1)
 
@@ -61,7 +62,14 @@ export const detectorSchema = z
       .max(100)
       .default([TOPICS.telemetry])
       .describe('Kafka topics a central detector reads'),
-    scorer: z.enum(['zscore', 'onnx']).default('zscore').describe('What judges a reading'),
+    scorer: z
+      .enum(['auto', 'zscore', 'onnx'])
+      .default('auto')
+      .describe('What judges a reading; with `onnx`, `zscore` where no model answers'),
+    sensitivity: z
+      .enum(SENSITIVITIES)
+      .default('normal')
+      .describe('How soon `auto` and `zscore` speak up; `high` finds more, and errs more often'),
     warm_up_readings: count(2, 1_000_000)
       .default(30)
       .describe('Readings a series is only learned from'),
@@ -76,8 +84,17 @@ export const detectorSchema = z
       .default(5)
       .describe('Readings in a row below `clear` that end an alert'),
     refractory_readings: count(0, 100_000)
-      .default(20)
+      .default(10)
       .describe('Readings after an alert before the same series may raise the next'),
+    habituation: z
+      .number()
+      .min(0)
+      .max(100)
+      .default(1)
+      .describe(
+        'By how much an alert raises the line of its series for the next, fading over 150 readings; ' +
+          '1 doubles it'
+      ),
     update_interval: duration({ min: 1000 })
       .prefault('10s')
       .describe('Shortest time between two updates of an open alert'),
@@ -85,7 +102,7 @@ export const detectorSchema = z
       .default(100_000)
       .describe('Series kept in memory; the one unheard for longest makes room'),
     series_ttl: duration({ min: 60_000 })
-      .prefault('7d')
+      .prefault('30d')
       .describe('A series unheard for so long is forgotten'),
     lag_max: count(1, 1_000_000_000)
       .default(100_000)
@@ -119,12 +136,14 @@ export const detectorSchema = z
     group: detector.group,
     topics: detector.topics,
     scorer: detector.scorer,
+    sensitivity: detector.sensitivity,
     warmUpReadings: detector.warm_up_readings,
     raise: detector.raise,
     clear: detector.clear,
     onDelay: detector.on_delay,
     offDelayReadings: detector.off_delay_readings,
     refractoryReadings: detector.refractory_readings,
+    habituation: detector.habituation,
     updateIntervalMs: detector.update_interval,
     seriesMax: detector.series_max,
     seriesTtlMs: detector.series_ttl,

@@ -36,7 +36,7 @@ interface Header {
 }
 
 export function encodeState(parts: DetectorParts): Buffer {
-  const states: Float64Array[] = []
+  const states: Uint8Array[] = []
   const series: Header['series'] = []
   for (const { site, device, metric, touchedAt, slot } of parts.series) {
     states.push(parts.scorer.snapshot(slot))
@@ -67,14 +67,14 @@ export function encodeState(parts: DetectorParts): Buffer {
 export function decodeState(bytes: Uint8Array, parts: DetectorParts): boolean {
   const snapshot = decodeSnapshot(bytes)
   const header = snapshot?.header as Header | undefined
-  const { stride } = parts.scorer
+  const { stateBytes } = parts.scorer
   if (!snapshot || header?.scorer !== identity(parts.scorer)) return false
-  if (snapshot.doubles.length !== header.series.length * stride) return false
+  if (snapshot.states.length !== header.series.length * stateBytes) return false
   parts.reserve(Math.max(64, header.series.length))
   for (const [index, { name, touchedAt, decision, alert }] of header.series.entries()) {
     const [site, device, metric] = name
     const { slot } = parts.series.add({ site, device, metric }, touchedAt)
-    const state = snapshot.doubles.subarray(index * stride, (index + 1) * stride)
+    const state = snapshot.states.subarray(index * stateBytes, (index + 1) * stateBytes)
     if (!parts.scorer.restore(slot, state)) return false
     parts.decider.restore(slot, decision)
     if (alert) parts.open.set(slot, alert)
@@ -87,5 +87,5 @@ export function decodeState(bytes: Uint8Array, parts: DetectorParts): boolean {
 }
 
 function identity(scorer: Scorer): string {
-  return `${scorer.name}/${scorer.version}/${scorer.stride}`
+  return `${scorer.name}/${scorer.version}/${scorer.stateBytes}`
 }

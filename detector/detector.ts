@@ -2,7 +2,7 @@ import assert from 'node:assert'
 import type { AlertEvent } from '../core/contract/alert-event.ts'
 import type { Value } from '../core/contract/reading.ts'
 import type { Logger } from '../core/runtime/log.ts'
-import { Decider, type DecisionRule } from './alert/decision.ts'
+import { Decider, type DecisionRule, decisionRuleOf } from './alert/decision.ts'
 import {
   type AlertDetails,
   clearAlert,
@@ -22,7 +22,7 @@ import { DeviceModels, type ModelVerdict } from './device-models.ts'
 import type { DeviceScorer } from './scorer/device-scorer.ts'
 import { loadModels } from './scorer/onnx-models.ts'
 import type { Scorer } from './scorer/scorer.ts'
-import { ZScore } from './scorer/zscore.ts'
+import { seriesScorerOf } from './scorer/series-scorer.ts'
 import { type Series, type SeriesName, SeriesTable } from './series-table.ts'
 
 /** A telemetry record, or one element of it, decoded. */
@@ -98,10 +98,10 @@ export class Detector {
   constructor(config: DetectorConfig, options: DetectorOptions) {
     this.#config = config
     this.#options = options
-    const { raise, clear, onDelay, offDelayReadings, refractoryReadings, updateIntervalMs } = config
+    const { raise, updateIntervalMs } = config
     this.#rule = {
       ...{ source: options.source, threshold: raise, updateIntervalMs },
-      ...{ raise, clear, onDelay, offDelayReadings, refractoryReadings }
+      ...decisionRuleOf(config)
     }
     this.#models = this.#modelsOf(options.models ?? [])
     this.#forgetAll()
@@ -226,7 +226,7 @@ export class Detector {
         detector: detectorOf(scorer)
       })
       const seen = { at, value, eventId, late, details, score: covered ? 0 : score }
-      this.#decide(series, seen, events)
+      this.#decide(series, seen, scorer.paceMs(slot), events)
     }
     scorer.learn(slot, at, value)
   }
@@ -248,11 +248,11 @@ export class Detector {
     }
     const details = (): AlertDetails => ({ contributions, reason, detector: detectorOf(model) })
     const { at, eventId } = reading
-    this.#decide(series, { at, eventId, late, details, score: result?.score ?? 0 }, events)
+    this.#decide(series, { at, eventId, late, details, score: result?.score ?? 0 }, 0, events)
   }
 
-  #decide(series: Series, seen: Observation, events: AlertEvent[]): void {
-    const verdict = this.#decider.decide(series.slot, seen)
+  #decide(series: Series, seen: Observation, paceMs: number, events: AlertEvent[]): void {
+    const verdict = this.#decider.decide(series.slot, seen, paceMs)
     if (verdict.state === 'quiet') return
     if (verdict.state === 'raise') {
       const { site, device, metric } = series
@@ -323,8 +323,8 @@ export class Detector {
   }
 
   #forgetAll(): void {
-    const { warmUpReadings, seriesMax, seriesTtlMs, silent } = this.#config
-    this.#scorer = new ZScore({ warmUpReadings })
+    const { seriesMax, seriesTtlMs, silent } = this.#config
+    this.#scorer = seriesScorerOf(this.#config)
     this.#decider = new Decider(this.#rule)
     this.#series = new SeriesTable({ max: seriesMax, ttlMs: seriesTtlMs })
     this.#dedupe = new Dedupe()

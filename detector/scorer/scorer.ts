@@ -2,7 +2,7 @@
  * Says how surprising a number is, one series at a time.
  *
  * A series is a slot: a small whole number that the series table gives away and takes back. All
- * state of a slot is a fixed count of doubles, so that thousands of series cost what they seem to.
+ * state of a slot is a fixed count of bytes, so that thousands of series cost what they seem to.
  *
  * Contract (the check-suite in test/detector/scorer runs it over every scorer):
  *   1. `score` changes nothing and uses only what was learned before: score first, then learn.
@@ -16,8 +16,8 @@ export interface Scorer {
   readonly version: string
   /** What an alert says about how it was found. */
   readonly params: Readonly<Record<string, unknown>>
-  /** Doubles of state a slot. */
-  readonly stride: number
+  /** State a slot. */
+  readonly stateBytes: number
   /** Makes room for slots 0…`slots` − 1. New ones are empty. */
   reserve(slots: number): void
   /**
@@ -31,12 +31,19 @@ export interface Scorer {
   explain(slot: number, at: number, value: number): Explanation
   /** Still in its first readings, when nothing is scored. */
   learning(slot: number): boolean
+  /** Usual event time from one look at the series to the next, ms; 0 while unknown. */
+  paceMs(slot: number): number
   /** Forgets the slot. */
   reset(slot: number): void
-  snapshot(slot: number): Float64Array
+  /** `stateBytes` of them, a copy; all 0 for an empty slot. */
+  snapshot(slot: number): Uint8Array
   /** @returns false, and an empty slot, when the state is not of this scorer. */
-  restore(slot: number, state: Float64Array): boolean
+  restore(slot: number, state: Uint8Array): boolean
 }
+
+/** How soon a statistic speaks up; what each means is the scorer's, and in its explanation. */
+export const SENSITIVITIES = ['low', 'normal', 'high'] as const
+export type Sensitivity = (typeof SENSITIVITIES)[number]
 
 export interface Explanation {
   expected: number
@@ -56,4 +63,9 @@ export interface Explanation {
 export function scoreOfRatio(ratio: number): number {
   const square = Math.min(ratio, 1e6) ** 2
   return square / (square + 0.25)
+}
+
+/** The inverse of `scoreOfRatio`. */
+export function ratioOfScore(score: number): number {
+  return score >= 1 ? 1e6 : Math.sqrt((0.25 * score) / (1 - score))
 }

@@ -1,10 +1,12 @@
 import { lagOneCorrelation } from '../stats/autocorrelation.ts'
 import { ewmaDeviation, ewmaGain, ewmaStep } from '../stats/ewma.ts'
 import { winsorize } from '../stats/winsorize.ts'
-import { type Explanation, type Scorer, scoreOfRatio } from './scorer.ts'
+import { type Explanation, type Scorer, type Sensitivity, scoreOfRatio } from './scorer.ts'
 
-/** Where a surprise becomes an alert, in standard deviations: about one reading in 150,000. */
-const LINE = 4.4
+/** Where a surprise becomes an alert, in standard deviations; 4.4: about one reading in 150,000. */
+const LINES: Readonly<Record<Sensitivity, number>> = { low: 5.5, normal: 4.4, high: 3.7 }
+/** A reading counts at most this many deviations in the short average. */
+const SHORT_WINSOR = 4.4
 /** From here on a reading teaches less, and counts towards a new baseline. */
 const OUTLIER = 2.7
 /** Baseline: follows over about 100 readings. */
@@ -22,6 +24,8 @@ const REBASE_READINGS = 60
 /** Steps seen before the smallest of them is believed to be the sensor's resolution. */
 const STEPS_BELIEVED = 3
 const STEPS_ALIVE = 8
+/** A reading so many usual intervals before the last is no late one: the clock was wrong then. */
+const CLOCK_SET_BACK = 100
 
 const SEEN = 0
 const LAST_AT = 1
@@ -63,14 +67,16 @@ export class ZScore implements Scorer {
   readonly name = 'zscore'
   readonly version = '1'
   readonly params: Readonly<Record<string, unknown>>
-  readonly stride = STRIDE
+  readonly stateBytes = STRIDE * 8
   readonly #warmUpReadings: number
+  readonly #line: number
   #state = new Float64Array(0)
 
   /** @param options.warmUpReadings 10…; below, nothing would be known. */
-  constructor(options: { warmUpReadings: number }) {
+  constructor(options: { warmUpReadings: number; sensitivity?: Sensitivity }) {
     this.#warmUpReadings = Math.max(10, options.warmUpReadings)
-    this.params = { warmUpReadings: this.#warmUpReadings, sigmas: LINE }
+    this.#line = LINES[options.sensitivity ?? 'normal']
+    this.params = { warmUpReadings: this.#warmUpReadings, sigmas: this.#line }
   }
 
   reserve(slots: number): void {
@@ -84,12 +90,26 @@ export class ZScore implements Scorer {
     return this.#state[slot * STRIDE + SEEN] < this.#warmUpReadings
   }
 
+  paceMs(slot: number): number {
+    return this.#state[slot * STRIDE + INTERVAL]
+  }
+
+  /** Readings learned. */
+  readings(slot: number): number {
+    return this.#state[slot * STRIDE + SEEN]
+  }
+
   score(slot: number, at: number, value: number): number {
+    return scoreOfRatio(this.surprise(slot, at, value) / this.#line)
+  }
+
+  /** @returns The stronger of the two views, in standard deviations; 0 while warming up. */
+  surprise(slot: number, at: number, value: number): number {
     if (this.learning(slot)) return 0
     const base = slot * STRIDE
     const f = this.#forecast(base, at)
     const z = (value - f.expected) / f.scale
-    return scoreOfRatio(Math.max(Math.abs(z), Math.abs(this.#averaged(base, z))) / LINE)
+    return Math.max(Math.abs(z), Math.abs(this.#averaged(base, z)))
   }
 
   explain(slot: number, at: number, value: number): Explanation {
@@ -102,8 +122,8 @@ export class ZScore implements Scorer {
     const side = size > 0 ? 'above' : 'below'
     return {
       expected: f.expected,
-      lower: f.expected - LINE * f.scale,
-      upper: f.expected + LINE * f.scale,
+      lower: f.expected - this.#line * f.scale,
+      upper: f.expected + this.#line * f.scale,
       reason: single
         ? `${sigmas(size)} σ ${side} what the readings before it led to expect`
         : `the average of the last few readings is ${sigmas(size)} σ ${side} the usual`
@@ -136,16 +156,17 @@ export class ZScore implements Scorer {
     this.#state.fill(0, slot * STRIDE, (slot + 1) * STRIDE)
   }
 
-  snapshot(slot: number): Float64Array {
-    return this.#state.slice(slot * STRIDE, (slot + 1) * STRIDE)
+  snapshot(slot: number): Uint8Array {
+    const { stateBytes } = this
+    return new Uint8Array(this.#state.buffer, slot * stateBytes, stateBytes).slice()
   }
 
-  restore(slot: number, state: Float64Array): boolean {
-    if (state.length !== STRIDE || !state.every(Number.isFinite)) {
-      this.reset(slot)
-      return false
-    }
-    this.#state.set(state, slot * STRIDE)
+  restore(slot: number, state: Uint8Array): boolean {
+    this.reset(slot)
+    if (state.length !== this.stateBytes) return false
+    const values = new Float64Array(Uint8Array.from(state).buffer)
+    if (!values.every(Number.isFinite)) return false
+    this.#state.set(values, slot * STRIDE)
     return true
   }
 
@@ -192,7 +213,7 @@ export class ZScore implements Scorer {
   /** The short average with this reading in it, in units of its usual size. */
   #averaged(base: number, z: number): number {
     const s = this.#state
-    const short = ewmaStep(s[base + SHORT], winsorize(z, LINE), SHORT_GAIN)
+    const short = ewmaStep(s[base + SHORT], winsorize(z, SHORT_WINSOR), SHORT_GAIN)
     const usual = Math.max(SHORT_DEVIATION, Math.sqrt(s[base + SHORT_SQUARE]))
     return short / (usual * smallSample(s[base + SCALE_COUNT]))
   }
@@ -226,7 +247,7 @@ export class ZScore implements Scorer {
 
   #learnShort(base: number, z: number, outlier: boolean): void {
     const s = this.#state
-    s[base + SHORT] = ewmaStep(s[base + SHORT], winsorize(z, LINE), SHORT_GAIN)
+    s[base + SHORT] = ewmaStep(s[base + SHORT], winsorize(z, SHORT_WINSOR), SHORT_GAIN)
     const square = Math.min(s[base + SHORT] ** 2, 16 * s[base + SHORT_SQUARE])
     const gain = SCALE_GAIN * (outlier ? OUTLIER_RATE : 1)
     s[base + SHORT_SQUARE] = ewmaStep(s[base + SHORT_SQUARE], square, gain)
@@ -244,9 +265,12 @@ export class ZScore implements Scorer {
   #learnInterval(base: number, at: number): void {
     const s = this.#state
     const gap = at - s[base + LAST_AT]
-    if (gap <= 0) return
-    s[base + LAST_AT] = at
     const usual = s[base + INTERVAL]
+    if (gap <= 0) {
+      if (usual > 0 && -gap > CLOCK_SET_BACK * usual) s[base + LAST_AT] = at
+      return
+    }
+    s[base + LAST_AT] = at
     s[base + INTERVAL] = usual === 0 ? gap : ewmaStep(usual, Math.min(gap, 5 * usual), 0.05)
   }
 

@@ -68,7 +68,7 @@ export class TelemetryDecoder {
 
   #route(topic: string) {
     for (const { config, templates, fields } of this.#routes) {
-      if (config.codec === 'raw') continue
+      if (config.codec === 'raw' || config.drop) continue
       for (const template of templates) {
         const match = template.match(topic)
         if (match) return { config, fields, metric: match.metric }

@@ -1,26 +1,41 @@
 import net from 'node:net'
+import { keyOf, Payload, topicOf } from './payload.ts'
 
 /*
  * A process that publishes MQTT 3.1.1 at QoS 1 from many connections, as fast or as slowly as
  * asked, and prints one JSON line. By hand, because a client library would cost more than the agent
- * that is measured. Loopback only.
+ * that is measured. Loopback only. SIGTERM: nothing more is published, what is under way is waited
+ * for.
  *
  *   node load.js PORT CONNECTIONS WINDOW COUNT RATE PAYLOAD_BYTES
  */
 
 export interface LoadResult {
   acknowledged: number
+  /** First publish, epoch ms. */
+  startedAt: number
   seconds: number
   perSecond: number
   pubackMs: { p50: number; p99: number; max: number }
+  /** By Kafka key: the highest sequence, all up to it acknowledged. */
+  ledger: Record<string, number>
 }
+
+/** Of one in so many the wait for its PUBACK is kept. */
+const SAMPLE = 10
+const TICK_MS = 2
 
 const [port, connections, window, count, rate, payloadBytes] = process.argv.slice(2).map(Number)
 const perConnection = Math.floor(count / connections)
-const startedAt = performance.now()
+const payload = new Payload(payloadBytes)
+const publishers: (() => void)[] = []
 const waits: number[] = []
+const ledger: Record<string, number> = {}
+let startedAt = 0
+let startedMs = 0
 let acknowledged = 0
 let open = connections
+let stopping = false
 
 function remainingLength(value: number): number[] {
   return value < 128 ? [value] : [(value % 128) | 128, ...remainingLength(Math.floor(value / 128))]
@@ -37,9 +52,10 @@ function packet(first: number, body: Buffer): Buffer {
 
 function run(index: number): void {
   const name = `bench-${process.pid}-${index}`
-  const topic = text(`telemetry/bench/${name}/temperature`)
-  const padding = 'x'.repeat(Math.max(0, payloadBytes - 50))
-  const sentAt = new Map<number, number>()
+  const topic = text(topicOf(name))
+  const template = packet(0x32, Buffer.concat([topic, Buffer.alloc(2), payload.bytes]))
+  const payloadAt = template.length - payload.bytes.length
+  const sentMs = new Map<number, number>()
   let next = 1
   let sent = 0
   let rest: Buffer = Buffer.alloc(0)
@@ -49,61 +65,106 @@ function run(index: number): void {
   })
   socket.setNoDelay(true)
 
-  const publish = (): void => {
-    const due = rate ? ((performance.now() - startedAt) / 1000) * (rate / connections) : Infinity
-    const out: Buffer[] = []
-    while (sent < perConnection && sentAt.size < window && sent < due) {
-      const id = next
-      next = (next % 65_535) + 1
-      sent++
-      const payload = `{"seq":${sent},"value":${(sent % 100) / 10},"pad":"${padding}"}`
-      const body = Buffer.concat([topic, Buffer.from([id >> 8, id & 255]), Buffer.from(payload)])
-      out.push(packet(0x32, body))
-      sentAt.set(id, performance.now())
-    }
-    if (out.length > 0) socket.write(Buffer.concat(out))
-    if (rate && sent < perConnection) setTimeout(publish, 2)
+  /** How many may have been sent by now; connections take turns. */
+  const due = (nowMs: number): number => {
+    if (stopping) return 0
+    if (!rate) return perConnection
+    const each = ((nowMs - startedMs) / 1000) * (rate / connections) + index / connections
+    return Math.min(perConnection, Math.floor(each))
   }
 
+  const publish = (): void => {
+    const nowMs = performance.now()
+    const batch = Math.min(due(nowMs) - sent, window - sentMs.size)
+    if (batch <= 0) return
+    const at = Date.now()
+    const out = Buffer.allocUnsafe(batch * template.length)
+    for (let n = 0; n < batch; n++) {
+      const position = n * template.length
+      const id = next
+      next = (next % 65_535) + 1
+      template.copy(out, position, 0, payloadAt)
+      out.writeUInt16BE(id, position + payloadAt - 2)
+      payload.write(out, position + payloadAt, ++sent, at)
+      sentMs.set(id, nowMs)
+    }
+    socket.write(out)
+  }
+
+  const endIfDone = (): void => {
+    if (sentMs.size > 0 || socket.writableEnded) return
+    if (sent < perConnection && !stopping) return
+    ledger[keyOf(name)] = sent
+    socket.end(Buffer.from([0xe0, 0]))
+    if (--open === 0) report()
+  }
+
+  publishers.push(() => {
+    publish()
+    endIfDone()
+  })
   socket.on('data', chunk => {
+    const nowMs = performance.now()
     rest = rest.length > 0 ? Buffer.concat([rest, chunk]) : chunk
     // CONNACK and PUBACK are four bytes each.
     let at = 0
     for (; at + 4 <= rest.length; at += 4) {
-      if (rest[at] === 0x20) publish()
+      if (rest[at] === 0x20) welcome()
       if (rest[at] !== 0x40) continue
       const id = rest.readUInt16BE(at + 2)
-      const from = sentAt.get(id)
+      const from = sentMs.get(id)
       if (from === undefined) continue
-      sentAt.delete(id)
-      acknowledged++
-      if (acknowledged % 10 === 0) waits.push(performance.now() - from)
+      sentMs.delete(id)
+      if (++acknowledged % SAMPLE === 0) waits.push(nowMs - from)
     }
     rest = rest.subarray(at)
-    if (!rate) publish()
-    if (sent === perConnection && sentAt.size === 0) {
-      socket.end(Buffer.from([0xe0, 0]))
-      if (--open === 0) report()
-    }
+    if (!rate && startedMs > 0) publish()
+    endIfDone()
   })
   socket.on('error', error => {
     process.stderr.write(`${error.message}\n`)
     process.exit(1)
   })
+  socket.on('close', () => {
+    if (socket.writableEnded) return
+    process.stderr.write('the agent closed a connection\n')
+    process.exit(1)
+  })
+}
+
+let welcomed = 0
+
+/** All begin at once, when all are connected. */
+function welcome(): void {
+  if (++welcomed < connections) return
+  startedAt = Date.now()
+  startedMs = performance.now()
+  for (const publish of publishers) publish()
+  if (rate) setInterval(tick, TICK_MS)
+}
+
+function tick(): void {
+  for (const publish of publishers) publish()
 }
 
 function report(): void {
-  const seconds = (performance.now() - startedAt) / 1000
+  const seconds = (performance.now() - startedMs) / 1000
   waits.sort((a, b) => a - b)
   const at = (share: number) =>
-    Math.round(waits[Math.floor((waits.length - 1) * share)] * 100) / 100
+    Math.round((waits[Math.floor((waits.length - 1) * share)] ?? 0) * 100) / 100
   const result: LoadResult = {
     acknowledged,
+    startedAt,
     seconds: Math.round(seconds * 100) / 100,
     perSecond: Math.round(acknowledged / seconds),
-    pubackMs: { p50: at(0.5), p99: at(0.99), max: at(1) }
+    pubackMs: { p50: at(0.5), p99: at(0.99), max: at(1) },
+    ledger
   }
-  process.stdout.write(`${JSON.stringify(result)}\n`)
+  process.stdout.write(`${JSON.stringify(result)}\n`, () => process.exit(0))
 }
 
+process.on('SIGTERM', () => {
+  stopping = true
+  tick()
+})
 for (let index = 0; index < connections; index++) run(index)

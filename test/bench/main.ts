@@ -1,28 +1,56 @@
+import { benchCompression } from './compression.ts'
+import { benchDrain } from './drain.ts'
+import { benchFarLink } from './far-link.ts'
+import { benchIdle } from './idle.ts'
+import { benchLatency } from './latency.ts'
 import { benchLog } from './log.ts'
 import { benchLogStart } from './log-start.ts'
 import { benchLogTrickle } from './log-trickle.ts'
+import { benchNab } from './nab.ts'
+import { type BenchOptions, parseOptions } from './options.ts'
 import { benchPath } from './path.ts'
+import { benchPuback } from './puback.ts'
 import { machine } from './report.ts'
+import { benchScorers } from './scorers.ts'
+import { benchSoak } from './soak.ts'
 
-/** `npm run bench [-- NAME]`: every benchmark, or one; JSON on stdout. */
-const BENCHMARKS: Record<string, () => Promise<unknown>> = {
+/**
+ * `npm run bench [-- NAME] [--rounds N] [--scale X] [--minutes N] [--profile DIR]`: every benchmark
+ * but the soak, or one; JSON on stdout.
+ */
+const BENCHMARKS: Record<string, (options: BenchOptions) => Promise<unknown>> = {
   log: benchLog,
   'log-start': benchLogStart,
   'log-trickle': benchLogTrickle,
-  path: benchPath
+  nab: benchNab,
+  path: benchPath,
+  puback: benchPuback,
+  latency: benchLatency,
+  'far-link': benchFarLink,
+  drain: benchDrain,
+  idle: benchIdle,
+  soak: benchSoak,
+  scorers: benchScorers,
+  compression: benchCompression
 }
+const ONLY_BY_NAME = new Set(['soak'])
 
-const wanted = process.argv[2]
+const options = parseOptions(process.argv.slice(2))
+const { name: wanted } = options
 if (wanted !== undefined && !Object.hasOwn(BENCHMARKS, wanted)) {
   process.stderr.write(
     `no benchmark '${wanted}'; there are ${Object.keys(BENCHMARKS).join(', ')}\n`
   )
   process.exit(2)
 }
+// What was started ends with this process.
+for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {
+  process.once(signal, () => process.exit(130))
+}
 const results: unknown[] = []
 for (const [name, run] of Object.entries(BENCHMARKS)) {
-  if (wanted !== undefined && wanted !== name) continue
+  if (wanted === undefined ? ONLY_BY_NAME.has(name) : wanted !== name) continue
   process.stderr.write(`running ${name} …\n`)
-  results.push(await run())
+  results.push(await run(options))
 }
 process.stdout.write(`${JSON.stringify({ machine: machine(), results }, null, 2)}\n`)

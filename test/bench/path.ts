@@ -1,150 +1,149 @@
-import { execFile, spawn } from 'node:child_process'
-import fs from 'node:fs'
-import os from 'node:os'
-import path from 'node:path'
-import { fileURLToPath } from 'node:url'
-import { promisify } from 'node:util'
-import { freePort, startLocalKafka } from '../../cli/local-kafka.ts'
-import type { LoadResult } from './load.ts'
-import { fileSystemOf, medianOf } from './report.ts'
+import { BenchAgent, type BenchAgentOptions, type DeliveryMode } from './bench-agent.ts'
+import { type BenchKafka, checkCount, checkEach, startBenchKafka } from './bench-kafka.ts'
+import { type BenchOptions, scaled } from './options.ts'
+import { cpuSecondsOf } from './process-usage.ts'
+import { fileSystemOf, medianBy, round2 } from './report.ts'
+import { PAYLOAD_BYTES, runLoad } from './run-load.ts'
 
-const here = path.dirname(fileURLToPath(import.meta.url))
-const MAIN = path.join(here, '../../cli/main.js')
-const LOAD = path.join(here, 'load.js')
-const PAYLOAD_BYTES = 200
-const ROUNDS = 3
+const ROUNDS = 5
+const MESSAGES = 250_000
+const WARM_UP = 50_000
+/** Of unmended kafkajs; with more its grouping is quadratic, with fewer the round trips count. */
+const BATCHES = [500, 1_000, 2_000, 4_000]
+const TRIALS = 2
+const ASKED = { mends: 1.4, exactlyOnce: 0.75, perSecond: 55_000 }
+
+type Variant = Pick<BenchAgentOptions, 'delivery' | 'unmended' | 'batchRecordsMax'>
 
 interface PathRun {
-  at1k: LoadResult['pubackMs']
-  at10k: LoadResult['pubackMs']
-  max: LoadResult
-  /** From the first publish of the last load to the last record acknowledged by Kafka. */
-  toKafkaPerSecond: number
+  /** From the first publish to the last record acknowledged by Kafka. */
+  perSecond: number
+  /** From the first publish to the last PUBACK. */
+  acknowledgedPerSecond: number
+  pubackP50Ms: number
+  pubackP99Ms: number
+  agentCpuMicros: number
+  brokerCpuMicros: number
   rssMib: number
-  cpuMicrosPerMessage: number
 }
 
 /**
- * MQTT QoS 1 → log → Kafka, acknowledged both ways: the product, PUBACK after the sync, beside the
- * same path with PUBACK before it (`log.sync: interval`), in turn, in one run.
+ * MQTT QoS 1 → log, synced → Kafka, as fast as it goes, acknowledged both ways: both delivery
+ * modes, and the same agent with kafkajs as it is at whatever batch size is best for it, in turn.
  */
-export async function benchPath(): Promise<unknown> {
-  const directory = fs.mkdtempSync(path.join(os.tmpdir(), 'fieldline-bench-'))
-  const kafka = await startLocalKafka({ port: 0, dataDir: path.join(directory, 'kafka') })
+export async function benchPath(options: BenchOptions): Promise<unknown> {
+  const rounds = options.rounds ?? ROUNDS
+  const kafka = await startBenchKafka()
   try {
-    const synced: PathRun[] = []
-    const unsynced: PathRun[] = []
-    for (let round = 0; round < ROUNDS; round++) {
-      synced.push(await runPath(kafka.address, path.join(directory, `g${round}`), 'group'))
-      unsynced.push(await runPath(kafka.address, path.join(directory, `i${round}`), 'interval'))
+    const run = (variant: Variant, readAll = false) => runPath(kafka, variant, options, readAll)
+    // Nobody's first run: the broker compiles itself meanwhile.
+    await run({})
+    const trials = new Map<number, PathRun[]>(BATCHES.map(batch => [batch, []]))
+    for (let trial = 0; trial < TRIALS; trial++) {
+      for (const [batchRecordsMax, runs] of trials) {
+        runs.push(await run({ unmended: true, batchRecordsMax }))
+      }
     }
-    const product = summary(synced)
-    const baseline = summary(unsynced)
+    const best = [...trials].sort(([, a], [, b]) => perSecond(b) - perSecond(a))[0][0]
+    const variants: Record<string, Variant> = {
+      at_least_once: { delivery: 'at_least_once' },
+      exactly_once: { delivery: 'exactly_once' },
+      unmended: { unmended: true, batchRecordsMax: best }
+    }
+    const results = new Map<string, PathRun[]>(Object.keys(variants).map(name => [name, []]))
+    for (let round = 0; round < rounds; round++) {
+      for (const name of turned(Object.keys(variants), round)) {
+        results.get(name)!.push(await run(variants[name], round === rounds - 1))
+      }
+    }
+    const [mended, once, unmended] = [...results.values()].map(summary)
     return {
-      benchmark: 'mqtt-qos1-to-kafka',
-      payloadBytes: PAYLOAD_BYTES,
-      rounds: ROUNDS,
-      fileSystem: fileSystemOf(directory),
-      pubackAfterSync: product,
-      pubackBeforeSync: baseline,
+      benchmark: 'path',
+      ...{ payloadBytes: PAYLOAD_BYTES, messages: scaled(MESSAGES, options), rounds },
+      fileSystem: fileSystemOf('/tmp'),
+      ...{ at_least_once: mended, exactly_once: once },
+      unmended: {
+        batchRecords: best,
+        ...unmended,
+        trials: Object.fromEntries([...trials].map(([batch, runs]) => [batch, perSecond(runs)]))
+      },
       ratio: {
-        maxPerSecond: ratio(product.maxPerSecond, baseline.maxPerSecond),
-        toKafkaPerSecond: ratio(product.toKafkaPerSecond, baseline.toKafkaPerSecond)
-      }
+        mends: round2(mended.perSecond / unmended.perSecond),
+        mendsCpu: round2(unmended.agentCpuMicros / mended.agentCpuMicros),
+        exactlyOnce: round2(once.perSecond / mended.perSecond),
+        exactlyOnceCpu: round2(mended.agentCpuMicros / once.agentCpuMicros)
+      },
+      asked: ASKED
     }
   } finally {
-    await kafka.stop()
-    fs.rmSync(directory, { recursive: true, force: true })
+    await kafka.remove()
   }
 }
 
-async function runPath(kafka: string, data: string, sync: string): Promise<PathRun> {
-  const [mqttPort, httpPort] = [await freePort(), await freePort()]
-  fs.mkdirSync(data)
-  const config = path.join(data, 'fieldline.yaml')
-  fs.writeFileSync(
-    config,
-    `kafka: { create_topics: true }\nlog: { sync: ${sync} }\ndetector: { enabled: false }\nlogging: { level: warn }\n`
-  )
-  const args = ['agent', '-c', config, '--kafka', kafka, '--data', path.join(data, 'agent')]
-  const ports = ['--listen', `127.0.0.1:${mqttPort}`, '--http', `127.0.0.1:${httpPort}`]
-  const agent = spawn(process.execPath, [MAIN, ...args, ...ports], { stdio: ['ignore', 2, 2] })
-  try {
-    await backlogIs0(httpPort)
-    const at1k = (await load(mqttPort, 10_000, 1_000)).pubackMs
-    const at10k = (await load(mqttPort, 100_000, 10_000)).pubackMs
-    await backlogIs0(httpPort)
-    const cpuBefore = cpuSeconds(agent.pid!)
-    const from = performance.now()
-    const max = await load(mqttPort, 300_000, 0)
-    await backlogIs0(httpPort)
-    const seconds = (performance.now() - from) / 1000
-    return {
-      at1k,
-      at10k,
-      max,
-      toKafkaPerSecond: Math.round(max.acknowledged / seconds),
-      rssMib: rssMib(agent.pid!),
-      cpuMicrosPerMessage: ((cpuSeconds(agent.pid!) - cpuBefore) * 1e6) / max.acknowledged
-    }
-  } finally {
-    const ended = new Promise(resolve => agent.once('exit', resolve))
-    agent.kill('SIGTERM')
-    await ended
-  }
-}
-
-async function load(port: number, count: number, rate: number): Promise<LoadResult> {
-  const args = [LOAD, port, 50, 40, count, rate, PAYLOAD_BYTES].map(String)
-  const { stdout } = await promisify(execFile)(process.execPath, args, { timeout: 120_000 })
-  return JSON.parse(stdout)
-}
-
-/** The agent answers and Kafka has everything: polled, since nothing tells it. */
-async function backlogIs0(httpPort: number): Promise<void> {
-  const deadline = performance.now() + 120_000
-  while (performance.now() < deadline) {
-    try {
-      const response = await fetch(`http://127.0.0.1:${httpPort}/status`)
-      const { lanes } = (await response.json()) as {
-        lanes: { telemetry: { state: string; backlogRecords: number } }
-      }
-      if (lanes.telemetry.backlogRecords === 0 && lanes.telemetry.state === 'streaming') return
-    } catch {
-      // Not listening yet.
-    }
-    await new Promise(resolve => setTimeout(resolve, 20))
-  }
-  throw new Error('the agent did not deliver its backlog within 2 minutes')
-}
-
-/** User and system time of a process, s. Linux counts in hundredths. */
-function cpuSeconds(pid: number): number {
-  const fields = fs.readFileSync(`/proc/${pid}/stat`, 'utf8').split(') ')[1].split(' ')
-  return (Number(fields[11]) + Number(fields[12])) / 100
-}
-
-function rssMib(pid: number): number {
-  const pages = Number(fs.readFileSync(`/proc/${pid}/statm`, 'utf8').split(' ')[1])
-  return Math.round((pages * 4096) / (1 << 20))
-}
-
-function summary(runs: PathRun[]) {
-  const p99 = (pick: (run: PathRun) => LoadResult['pubackMs']) => ({
-    p50: medianOf(runs.map(run => pick(run).p50)),
-    p99: medianOf(runs.map(run => pick(run).p99))
+async function runPath(
+  kafka: BenchKafka,
+  variant: Variant,
+  options: BenchOptions,
+  readAll: boolean
+): Promise<PathRun> {
+  const topic = await kafka.newTopic()
+  const delivery: DeliveryMode = variant.delivery ?? 'at_least_once'
+  const agent = await BenchAgent.start({
+    ...{ kafka: kafka.address, topic, profile: options.profile },
+    ...variant
   })
-  return {
-    pubackMsAt1k: p99(run => run.at1k),
-    pubackMsAt10k: p99(run => run.at10k),
-    pubackMsAtMax: p99(run => run.max.pubackMs),
-    maxPerSecond: medianOf(runs.map(run => run.max.perSecond)),
-    toKafkaPerSecond: medianOf(runs.map(run => run.toKafkaPerSecond)),
-    cpuMicrosPerMessage: medianOf(runs.map(run => Math.round(run.cpuMicrosPerMessage * 10) / 10)),
-    rssMib: medianOf(runs.map(run => run.rssMib))
+  try {
+    await agent.drained()
+    if (variant.unmended) agent.checkUnmended()
+    const load = (count: number) => runLoad({ port: agent.mqttPort, count })
+    const warmUp = await load(scaled(WARM_UP, options))
+    await agent.drained()
+    const cpuBefore = [agent.cpuSeconds, cpuSecondsOf(kafka.node.pid)]
+    const result = await load(scaled(MESSAGES, options))
+    await agent.drained()
+    const seconds = (Date.now() - result.startedAt) / 1000
+    const cpuMicros = [agent.cpuSeconds, cpuSecondsOf(kafka.node.pid)].map(
+      (cpu, n) => ((cpu - cpuBefore[n]) * 1e6) / result.acknowledged
+    )
+    const rssMib = agent.rssMib
+    const ledger = { ...warmUp.ledger, ...result.ledger }
+    // Transactions leave marks among the records: these are read.
+    if (delivery === 'at_least_once') {
+      await checkCount(kafka, topic, warmUp.acknowledged + result.acknowledged)
+    }
+    if (readAll || delivery === 'exactly_once') await checkEach(kafka, topic, ledger, delivery)
+    return {
+      perSecond: Math.round(result.acknowledged / seconds),
+      acknowledgedPerSecond: result.perSecond,
+      pubackP50Ms: result.pubackMs.p50,
+      pubackP99Ms: result.pubackMs.p99,
+      ...{ agentCpuMicros: cpuMicros[0], brokerCpuMicros: cpuMicros[1], rssMib }
+    }
+  } finally {
+    await agent.remove()
   }
 }
 
-function ratio(a: number, b: number): number {
-  return Math.round((a / b) * 100) / 100
+function perSecond(runs: readonly PathRun[]): number {
+  return medianBy(runs, run => run.perSecond)
+}
+
+/** Each round begins with another one. */
+function turned<T>(all: readonly T[], by: number): T[] {
+  return all.map((_, n) => all[(n + by) % all.length])
+}
+
+function summary(runs: readonly PathRun[]) {
+  return {
+    perSecond: perSecond(runs),
+    acknowledgedPerSecond: medianBy(runs, run => run.acknowledgedPerSecond),
+    pubackMs: {
+      p50: medianBy(runs, run => run.pubackP50Ms),
+      p99: medianBy(runs, run => run.pubackP99Ms)
+    },
+    agentCpuMicros: medianBy(runs, run => run.agentCpuMicros),
+    brokerCpuMicros: medianBy(runs, run => run.brokerCpuMicros),
+    rssMib: medianBy(runs, run => run.rssMib),
+    eachPerSecond: runs.map(run => run.perSecond)
+  }
 }

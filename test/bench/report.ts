@@ -18,3 +18,17 @@ export function fileSystemOf(directory: string): string {
 export function machine(): object {
   return { node: process.version, cpus: os.cpus().length, model: os.cpus()[0]?.model.trim() }
 }
+
+export function round2(value: number): number {
+  return Math.round(value * 100) / 100
+}
+
+/** Of a part of each round, to two places. */
+export function medianBy<T>(rounds: readonly T[], pick: (round: T) => number): number {
+  return round2(medianOf(rounds.map(pick)))
+}
+
+/** The value that a share of them does not exceed. @param sorted Ascending. */
+export function percentile(sorted: ArrayLike<number>, share: number): number {
+  return round2(sorted[Math.floor((sorted.length - 1) * share)] ?? Number.NaN)
+}

@@ -45,7 +45,7 @@ test('without a file every section has its defaults, in ms and bytes', async () 
     detector: {
       onDelay: { readings: 1, of: 1 },
       silent: { minMs: 10_000 },
-      seriesTtlMs: 604_800_000
+      seriesTtlMs: 2_592_000_000
     },
     http: { listen: { host: '127.0.0.1', port: 8080 } },
     logging: { level: 'info' }

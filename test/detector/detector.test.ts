@@ -60,7 +60,7 @@ test('a spike is raised with its explanation and cleared when it is over', async
       threshold: 0.8,
       samples: 1,
       peak: { value: 97.1 },
-      detector: { name: 'zscore', version: '1' },
+      detector: { name: 'auto', version: '1' },
       contributions: [{ metric: 'temperature', share: 1 }],
       eventId: `gateway-7/${EPOCH}/200`,
       late: false
@@ -256,4 +256,18 @@ test('alerts of readings behind the watermark say so', async () => {
   const shifted = backlog.map((r, i) => ({ ...r, offset: i + 1 }))
   const [raised] = await eventsOf(detectorOf(), [ahead, ...shifted, spike])
   expect(raised.data).toMatchObject({ state: 'raised', late: true })
+})
+
+test('the scorer that is configured answers, and its sensitivity is told', async () => {
+  const readings = [...quiet(200), reading(200, 'pump-3', T0 + 100_000, { temperature: 97.1 })]
+  const named = async (changes: Partial<DetectorConfig>) => {
+    const [event] = await eventsOf(detectorOf(changes), readings)
+    return event.data.detector
+  }
+  expect(await named({ scorer: 'zscore', sensitivity: 'low' })).toMatchObject({
+    ...{ name: 'zscore', params: { sigmas: 5.5 } }
+  })
+  expect(await named({ scorer: 'auto', sensitivity: 'high' })).toMatchObject({
+    ...{ name: 'auto', params: { sensitivity: 'high' } }
+  })
 })

@@ -1,70 +1,45 @@
 import { expect, test } from 'vitest'
-import type { AlertData } from '../../core/contract/alert-event.ts'
-import { silentLogger } from '../../core/runtime/log.ts'
-import { Detector, type DetectorReading } from '../../detector/detector.ts'
+import { detectorSchema } from '../../detector/config.ts'
 import { FleetPlan } from '../../firmware-sim/plan.ts'
-import { detectorConfig, reading, T0 } from './kit.ts'
+import { runFleet } from './fleet-run.ts'
+import { detectorConfig, T0 } from './kit.ts'
 
 const SEED = 1
+const DAY = 86_400_000
 
-function planOf(): FleetPlan {
-  return new FleetPlan({
-    ...{ devices: 100, metrics: 3, intervalMs: 500, durationMs: 300_000, seed: SEED },
-    ...{ site: 'plant7', prefix: 'd', startAt: T0, timeScale: 1 },
-    faults: { deviceShare: 0.6, perDevice: 1, warmUpMs: 20_000 }
-  })
-}
+const FLEET = { metrics: 3, seed: SEED, site: 'plant7', prefix: 'd', startAt: T0, timeScale: 1 }
 
-function readingsOf(plan: FleetPlan): DetectorReading[] {
-  const readings: DetectorReading[] = []
-  for (const taken of plan.readings()) {
-    const { device, metrics } = plan.devices[taken.device]
-    const values = Object.fromEntries(
-      metrics.flatMap((metric, i) => {
-        const value = taken.values[i]
-        return value === undefined ? [] : [[metric, value]]
-      })
-    )
-    for (let copy = 0; copy < taken.copies; copy++) {
-      const times = { receivedAt: taken.at + 3 }
-      readings.push(reading(readings.length, device, taken.ts, values, times))
-    }
-  }
-  return readings
-}
-
-test(`a simulated fleet's faults are found and its health believed (seed ${SEED})`, async () => {
-  const plan = planOf()
-  const detector = new Detector(detectorConfig(), { source: '/fieldline/g', logger: silentLogger })
-  const readings = readingsOf(plan)
-  const raised: { data: AlertData; when: number }[] = []
-  for (const { reading: cause, events } of await detector.process(readings)) {
-    for (const { data } of events) {
-      if (data.state === 'raised') raised.push({ data, when: cause.receivedAt })
-    }
-  }
-  const explained = new Set<AlertData>()
-  const share = (kind: string): number => {
-    const labels = plan.labels().filter(l => l.kind === kind)
-    const found = labels.filter(label => {
-      const hits = raised.filter(
-        ({ data, when }) =>
-          data.device === label.device &&
-          (data.metric === label.metric || data.metric === '-') &&
-          when >= label.from &&
-          when < label.to + 15_000
-      )
-      for (const { data } of hits) explained.add(data)
-      return hits.length > 0
+test.each(['auto', 'zscore'] as const)(
+  `a simulated fleet's faults are found by %s and its health believed (seed ${SEED})`,
+  async scorer => {
+    const plan = new FleetPlan({
+      ...{ ...FLEET, devices: 100, intervalMs: 500, durationMs: 300_000 },
+      faults: { deviceShare: 0.6, perDevice: 1, warmUpMs: 20_000 }
     })
-    expect(labels.length).toBeGreaterThan(3)
-    return found.length / labels.length
+    const run = await runFleet(plan, detectorConfig({ scorer }), 15_000)
+    for (const kind of ['spike', 'shift', 'silence']) {
+      const { count, found } = run.faults(kind)
+      expect(count).toBeGreaterThan(3)
+      expect(found, kind).toBeGreaterThanOrEqual(kind === 'spike' ? 1 : 0.8)
+    }
+    // A wrong clock and doubled messages are no anomaly of what is measured.
+    expect(run.unexplained.filter(({ data }) => data.kind === 'silent')).toEqual([])
+    expect((run.unexplained.length / run.scored) * 1e4).toBeLessThan(1)
   }
-  expect(share('spike')).toBe(1)
-  expect(share('shift')).toBeGreaterThanOrEqual(0.8)
-  expect(share('silence')).toBeGreaterThanOrEqual(0.8)
-  // A wrong clock and doubled messages are no anomaly of what is measured.
-  const unexplained = raised.filter(({ data }) => !explained.has(data))
-  expect(unexplained.filter(({ data }) => data.kind === 'silent')).toEqual([])
-  expect((unexplained.length / detector.counters().scored) * 1e4).toBeLessThan(1)
+)
+
+test(`after two weeks of a reading a minute, faults are found with less than a false alert a device and week (seed ${SEED})`, async () => {
+  const devices = 25
+  const plan = new FleetPlan({
+    ...{ ...FLEET, devices, intervalMs: 60_000, durationMs: 21 * DAY },
+    faults: { deviceShare: 0.6, perDevice: 3, warmUpMs: 14 * DAY }
+  })
+  const run = await runFleet(plan, detectorSchema.parse({}), 3_600_000)
+  for (const kind of ['spike', 'shift', 'drift', 'silence']) {
+    const { count, found } = run.faults(kind)
+    expect(count).toBeGreaterThan(3)
+    expect(found, kind).toBeGreaterThanOrEqual(0.95)
+  }
+  const lastWeek = run.unexplained.filter(({ when }) => when >= T0 + 14 * DAY)
+  expect(lastWeek.length / devices).toBeLessThan(0.6)
 })

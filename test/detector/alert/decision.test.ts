@@ -1,12 +1,14 @@
 import { expect, test } from 'vitest'
 import { Decider, type DecisionRule } from '../../../detector/alert/decision.ts'
+import { scoreOfRatio } from '../../../detector/scorer/scorer.ts'
 
 const RULE: DecisionRule = {
   raise: 0.8,
   clear: 0.5,
   onDelay: { readings: 1, of: 1 },
   offDelayReadings: 3,
-  refractoryReadings: 4
+  refractoryReadings: 4,
+  habituation: 0
 }
 
 function states(rule: Partial<DecisionRule>, scores: number[]): string {
@@ -56,4 +58,56 @@ test('a restored decider goes on as the one it was taken from, in every state', 
     const rest = scores.slice(cut).map((score, i) => second.decide(7, { at: cut + i, score }))
     expect([...got, ...rest], `cut at ${cut}`).toEqual(expected)
   }
+})
+
+/** States of scores that come a minute apart. */
+function habitual(scores: number[], rule: Partial<DecisionRule> = {}): string {
+  const base = { ...RULE, offDelayReadings: 1, refractoryReadings: 0, habituation: 1 }
+  const decider = new Decider({ ...base, ...rule })
+  decider.reserve(1)
+  const of = (score: number, i: number) => decider.decide(0, { at: i * 60_000, score }, 60_000)
+  return scores.map((score, i) => of(score, i).state[0]).join('')
+}
+
+test('what comes again and again must grow to be told again', () => {
+  const slight = scoreOfRatio(1.3)
+  const strong = scoreOfRatio(2.5)
+  expect(habitual([slight, 0, slight, 0, slight])).toBe('rcqqq')
+  expect(habitual([slight, 0, strong, 0, strong])).toBe('rcrcq')
+  expect(habitual([slight, 0, slight, 0, slight], { habituation: 0 })).toBe('rcrcr')
+})
+
+test('habit fades with event time, at the pace of the series', () => {
+  const slight = scoreOfRatio(1.3)
+  const after = (quiet: number) => habitual([slight, ...Array(quiet).fill(0), slight]).at(-1)
+  // 150 readings leave e^-1 of the doubled line, 1.37; 200 leave 1.26.
+  expect(after(150)).toBe('q')
+  expect(after(200)).toBe('r')
+})
+
+test('habit survives a restart, and ends with the series', () => {
+  const rule = { ...RULE, offDelayReadings: 1, refractoryReadings: 0, habituation: 1 }
+  const hit = (at: number) => ({ at, score: scoreOfRatio(1.3) })
+  const decider = new Decider(rule)
+  decider.reserve(2)
+  expect(decider.decide(0, hit(0), 1000).state).toBe('raise')
+  expect(decider.decide(0, { at: 1000, score: 0 }, 1000).state).toBe('clear')
+  decider.restore(1, JSON.parse(JSON.stringify(decider.snapshot(0))))
+  expect(decider.decide(1, hit(2000), 1000).state).toBe('quiet')
+  decider.reset(1)
+  expect(decider.decide(1, hit(3000), 1000).state).toBe('raise')
+})
+
+test('an alert from a clock far ahead is no habit once the clock is right again', () => {
+  const decider = new Decider({
+    ...RULE,
+    offDelayReadings: 1,
+    refractoryReadings: 0,
+    habituation: 1
+  })
+  decider.reserve(1)
+  const hit = (at: number) => ({ at, score: scoreOfRatio(1.3) })
+  expect(decider.decide(0, hit(1e12), 1000).state).toBe('raise')
+  expect(decider.decide(0, { at: 0, score: 0 }, 1000).state).toBe('clear')
+  expect(decider.decide(0, hit(1000), 1000).state).toBe('raise')
 })

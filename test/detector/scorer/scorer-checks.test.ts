@@ -1,13 +1,18 @@
 import { describe, expect, test } from 'vitest'
 import { Prng } from '../../../core/runtime/prng.ts'
-import { type Scorer, scoreOfRatio } from '../../../detector/scorer/scorer.ts'
+import { Auto } from '../../../detector/scorer/auto.ts'
+import { ratioOfScore, type Scorer, scoreOfRatio } from '../../../detector/scorer/scorer.ts'
 import { ZScore } from '../../../detector/scorer/zscore.ts'
 import { T0 } from '../kit.ts'
 
 /** Every scorer of single series; a new one is added here and nowhere else. */
 const SCORERS: Record<string, () => Scorer> = {
-  zscore: () => new ZScore({ warmUpReadings: 30 })
+  zscore: () => new ZScore({ warmUpReadings: 30 }),
+  auto: () => new Auto({ warmUpReadings: 30, sensitivity: 'high' })
 }
+
+/** Readings that are averaged over five minutes, and readings that stand for themselves. */
+const STEPS_MS = [500, 600_000]
 
 const SIGNALS: Record<string, (prng: Prng, i: number) => number> = {
   constant: () => 20,
@@ -17,7 +22,11 @@ const SIGNALS: Record<string, (prng: Prng, i: number) => number> = {
   wild: prng => prng.pick([-1e99, 0, 1e-300, 1e99, 5])
 }
 
-describe.each(Object.entries(SCORERS))('%s', (_, make) => {
+describe.each(
+  Object.entries(SCORERS).flatMap(([name, make]) =>
+    STEPS_MS.map(stepMs => ({ name, make, stepMs }))
+  )
+)('$name, a reading every $stepMs ms', ({ make, stepMs }) => {
   function filled(slots = 4): Scorer {
     const scorer = make()
     scorer.reserve(slots)
@@ -30,8 +39,8 @@ describe.each(Object.entries(SCORERS))('%s', (_, make) => {
     for (let i = 0; i < end; i++) {
       const value = SIGNALS[signal](prng, i)
       if (i < from) continue
-      scores.push(scorer.score(slot, T0 + i * 500, value))
-      scorer.learn(slot, T0 + i * 500, value)
+      scores.push(scorer.score(slot, T0 + i * stepMs, value))
+      scorer.learn(slot, T0 + i * stepMs, value)
     }
     return scores
   }
@@ -40,7 +49,8 @@ describe.each(Object.entries(SCORERS))('%s', (_, make) => {
     const scorer = filled()
     const scores = play(scorer, 0, signal, 0, 3000)
     expect(scores.every(s => s >= 0 && s <= 1)).toBe(true)
-    expect([...scorer.snapshot(0)].every(Number.isFinite)).toBe(true)
+    // A state that is not finite would be refused.
+    expect(filled().restore(0, scorer.snapshot(0))).toBe(true)
   })
 
   test('a constant signal never alarms', () => {
@@ -83,9 +93,9 @@ describe.each(Object.entries(SCORERS))('%s', (_, make) => {
   test('a damaged snapshot is refused and leaves the slot empty', () => {
     const scorer = filled()
     play(scorer, 0, 'noise', 0, 100)
-    expect(scorer.restore(0, new Float64Array(3))).toBe(false)
+    expect(scorer.restore(0, new Uint8Array(3))).toBe(false)
     expect(scorer.learning(0)).toBe(true)
-    expect(scorer.restore(1, new Float64Array(scorer.stride).fill(Number.NaN))).toBe(false)
+    expect(scorer.restore(1, new Uint8Array(scorer.stateBytes).fill(0xff))).toBe(false)
     expect([...scorer.snapshot(1)].every(v => v === 0)).toBe(true)
   })
 
@@ -100,8 +110,8 @@ describe.each(Object.entries(SCORERS))('%s', (_, make) => {
       const i = together[slot].length
       if (i >= 300) continue
       const value = SIGNALS.noise(prngs[slot], i)
-      together[slot].push(scorer.score(slot, T0 + i * 500, value))
-      scorer.learn(slot, T0 + i * 500, value)
+      together[slot].push(scorer.score(slot, T0 + i * stepMs, value))
+      scorer.learn(slot, T0 + i * stepMs, value)
     }
     expect(together).toEqual(apart)
   })
@@ -109,8 +119,8 @@ describe.each(Object.entries(SCORERS))('%s', (_, make) => {
   test('state is bounded and small', () => {
     const scorer = filled()
     play(scorer, 0, 'noise', 0, 10_000)
-    expect(scorer.snapshot(0).length).toBe(scorer.stride)
-    expect(scorer.stride * 8).toBeLessThanOrEqual(512)
+    expect(scorer.snapshot(0).length).toBe(scorer.stateBytes)
+    expect(scorer.stateBytes).toBeLessThanOrEqual(512)
   })
 
   test('a slot that was reset has forgotten everything, its neighbour nothing', () => {
@@ -130,4 +140,7 @@ test('the scale of scores has its marks where the documents say', () => {
   expect(scoreOfRatio(1)).toBeCloseTo(0.8, 10)
   expect(scoreOfRatio(2)).toBeCloseTo(0.94, 2)
   expect(scoreOfRatio(Number.POSITIVE_INFINITY)).toBeLessThanOrEqual(1)
+  for (const ratio of [0, 0.3, 1, 7, 1e4]) {
+    expect(ratioOfScore(scoreOfRatio(ratio)) / (ratio || 1)).toBeCloseTo(ratio ? 1 : 0, 6)
+  }
 })

@@ -198,3 +198,17 @@ test('the explanation names expectation, range and side', () => {
   expect(high.reason).toMatch(/^\d+\.\d σ above what the readings before it led to expect$/)
   expect(one.explain(40).reason).toContain('below')
 })
+
+test('sensitivity moves the line', () => {
+  const scores = (['low', 'normal', 'high'] as const).map(sensitivity => {
+    const prng = new Prng(12)
+    const scorer = new ZScore({ warmUpReadings: 30, sensitivity })
+    scorer.reserve(1)
+    for (let i = 0; i < 500; i++) scorer.learn(0, i * STEP_MS, 50 + prng.normal())
+    return scorer.score(0, 500 * STEP_MS, 54.9)
+  })
+  expect(scores[0]).toBeLessThan(RAISE)
+  expect(scores[0]).toBeLessThan(scores[1])
+  expect(scores[1]).toBeLessThan(scores[2])
+  expect(scores[2]).toBeGreaterThanOrEqual(RAISE)
+})

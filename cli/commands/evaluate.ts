@@ -1,0 +1,87 @@
+import { Command, InvalidArgumentError } from 'commander'
+import { type DetectorConfig, detectorSchema } from '../../detector/config.ts'
+import { nabReport } from '../../detector/evaluate/nab-report.ts'
+import { FLOORS, replaySeries } from '../../detector/evaluate/replay-series.ts'
+import { SENSITIVITIES, type Sensitivity } from '../../detector/scorer/scorer.ts'
+import { readNab, readProfiles, writeNab } from '../evaluate/nab-files.ts'
+import { nabText } from '../evaluate/nab-text.ts'
+
+const NAB_HELP = `
+The product's own scorer and alert decision run over every file, at its default configuration, and
+are judged as the benchmark does; beside them what anybody can do without a detector.
+
+Example, in a clone of github.com/numenta/NAB:
+  $ fieldline evaluate nab --data data --windows labels/combined_windows.json \\
+      --profiles config/profiles.json --sensitivity high
+`
+
+/** `fieldline evaluate nab`: how good the alerts are, on data with known anomalies. */
+export function evaluateCommand(): Command {
+  const evaluate = new Command('evaluate').description('judge the detector on labelled data')
+  evaluate
+    .command('nab')
+    .description('judge it as the Numenta Anomaly Benchmark does')
+    .requiredOption('--data <dir>', 'directory with <category>/<file>.csv')
+    .requiredOption('--windows <file>', "the benchmark's combined_windows.json")
+    .requiredOption('--profiles <file>', "the benchmark's profiles.json")
+    .option('--sensitivity <level>', SENSITIVITIES.join(', '), parseSensitivity, 'normal')
+    .option('--scorer <name>', 'auto or zscore', parseScorer, 'auto')
+    .option('--out <dir>', "write results as <category>/<file>.csv, in the benchmark's layout")
+    .option('--json', 'print one JSON object')
+    .addHelpText('after', NAB_HELP)
+    .action(evaluateNab)
+  return evaluate
+}
+
+interface NabFlags {
+  data: string
+  windows: string
+  profiles: string
+  sensitivity: Sensitivity
+  scorer: 'auto' | 'zscore'
+  out?: string
+  json?: boolean
+}
+
+async function evaluateNab(flags: NabFlags): Promise<void> {
+  const profiles = readProfiles(flags.profiles)
+  const files = readNab(flags.data, flags.windows)
+  const reports = []
+  for (const sensitivity of SENSITIVITIES) {
+    const config = detectorConfig(flags.scorer, sensitivity)
+    const judged = []
+    for (const series of files) judged.push(await replaySeries(config, series))
+    reports.push(nabReport(nameOf(flags.scorer, sensitivity), profiles, judged))
+    if (flags.out !== undefined && sensitivity === flags.sensitivity) writeNab(flags.out, judged)
+  }
+  for (const [name, floor] of Object.entries(FLOORS)) {
+    const judged = files.map(series => ({ series, scores: floor(series) }))
+    reports.push(nabReport(name, profiles, judged))
+  }
+  const chosen = nameOf(flags.scorer, flags.sensitivity)
+  const rows = files.reduce((all, { rows }) => all + rows, 0)
+  process.stdout.write(
+    flags.json
+      ? `${JSON.stringify({ chosen, files: files.length, rows, reports }, null, 2)}\n`
+      : `${files.length} files, ${rows} rows\n\n${nabText(reports, chosen)}`
+  )
+}
+
+function nameOf(scorer: string, sensitivity: string): string {
+  return `${scorer}, ${sensitivity}`
+}
+
+function detectorConfig(scorer: 'auto' | 'zscore', sensitivity: Sensitivity): DetectorConfig {
+  return detectorSchema.parse({ scorer, sensitivity })
+}
+
+function parseSensitivity(value: string): Sensitivity {
+  const known = SENSITIVITIES.find(s => s === value)
+  if (known) return known
+  throw new InvalidArgumentError(`It is one of ${SENSITIVITIES.join(', ')}.`)
+}
+
+function parseScorer(value: string): 'auto' | 'zscore' {
+  if (value === 'auto' || value === 'zscore') return value
+  throw new InvalidArgumentError('It is auto or zscore.')
+}
