@@ -48,9 +48,12 @@ export async function mskToken(
   }
 }
 
-async function loadSigner(): Promise<MskSigner> {
+/** @param load For tests: a bundler of theirs stands in for packages that are not installed. */
+export async function loadSigner(
+  load: (name: string) => Promise<unknown> = name => import(name)
+): Promise<MskSigner> {
   try {
-    return (await import(SIGNER_PACKAGE)) as MskSigner
+    return (await load(SIGNER_PACKAGE)) as MskSigner
   } catch (error) {
     const absent = systemCode(error) === 'ERR_MODULE_NOT_FOUND'
     const message = absent

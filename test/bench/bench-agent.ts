@@ -66,9 +66,9 @@ export class BenchAgent {
   private constructor(options: BenchAgentOptions, mqttPort: number, httpPort: number) {
     this.mqttPort = mqttPort
     this.#httpPort = httpPort
-    // It ends before its files do.
-    process.once('exit', this.#killWithUs)
     this.#scratch = makeScratch('agent')
+    // Before its files: the last one to come is the first one called.
+    process.prependOnceListener('exit', this.#killWithUs)
     const { directory } = this.#scratch
     const data = path.join(directory, 'data')
     if (options.backlog) fs.cpSync(options.backlog, data, { recursive: true })
@@ -123,7 +123,6 @@ export class BenchAgent {
   /** Stops it in order, so that it writes its profile, and removes its files. */
   async remove(): Promise<void> {
     const child = this.#child
-    process.off('exit', this.#killWithUs)
     if (child.exitCode === null && child.signalCode === null) {
       const ended = new Promise(resolve => child.once('exit', resolve))
       const timer = setTimeout(() => child.kill('SIGKILL'), 20_000)
@@ -131,6 +130,7 @@ export class BenchAgent {
       await ended
       clearTimeout(timer)
     }
+    process.off('exit', this.#killWithUs)
     this.#scratch.remove()
   }
 

@@ -1,3 +1,4 @@
+import os from 'node:os'
 import { BenchAgent, type BenchAgentOptions, type DeliveryMode } from './bench-agent.ts'
 import { type BenchKafka, checkCount, checkEach, startBenchKafka } from './bench-kafka.ts'
 import { type BenchOptions, scaled } from './options.ts'
@@ -60,7 +61,7 @@ export async function benchPath(options: BenchOptions): Promise<unknown> {
     return {
       benchmark: 'path',
       ...{ payloadBytes: PAYLOAD_BYTES, messages: scaled(MESSAGES, options), rounds },
-      fileSystem: fileSystemOf('/tmp'),
+      fileSystem: fileSystemOf(os.tmpdir()),
       ...{ at_least_once: mended, exactly_once: once },
       unmended: {
         batchRecords: best,

@@ -1,3 +1,4 @@
+import os from 'node:os'
 import { BenchAgent } from './bench-agent.ts'
 import { type BenchKafka, checkCount, startBenchKafka } from './bench-kafka.ts'
 import type { LoadResult } from './load.ts'
@@ -33,7 +34,7 @@ export async function benchPuback(options: BenchOptions): Promise<unknown> {
     const [pubackAfterSync, pubackBeforeSync] = [after, before].map(summary)
     return {
       benchmark: 'puback',
-      ...{ payloadBytes: PAYLOAD_BYTES, rounds, fileSystem: fileSystemOf('/tmp') },
+      ...{ payloadBytes: PAYLOAD_BYTES, rounds, fileSystem: fileSystemOf(os.tmpdir()) },
       ...{ pubackAfterSync, pubackBeforeSync },
       ratio: { maxPerSecond: round2(pubackAfterSync.maxPerSecond / pubackBeforeSync.maxPerSecond) }
     }

@@ -11,11 +11,18 @@ export interface Scratch {
 export function makeScratch(name: string): Scratch {
   const directory = fs.mkdtempSync(path.join(os.tmpdir(), `fieldline-bench-${name}-`))
   const removeFiles = () => fs.rmSync(directory, { recursive: true, force: true, maxRetries: 5 })
-  process.once('exit', removeFiles)
+  const removeAtExit = () => {
+    try {
+      removeFiles()
+    } catch {
+      // Whoever writes there is about to end; an exception would keep other listeners from their work.
+    }
+  }
+  process.prependOnceListener('exit', removeAtExit)
   return {
     directory,
     remove() {
-      process.off('exit', removeFiles)
+      process.off('exit', removeAtExit)
       removeFiles()
     }
   }

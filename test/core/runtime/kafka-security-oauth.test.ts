@@ -3,7 +3,7 @@ import https from 'node:https'
 import type { AddressInfo } from 'node:net'
 import { expect, onTestFinished, test } from 'vitest'
 import { TokenCache } from '../../../core/runtime/kafka-oauth.ts'
-import { mskToken } from '../../../core/runtime/kafka-oauth-aws.ts'
+import { loadSigner, mskToken } from '../../../core/runtime/kafka-oauth-aws.ts'
 import { fetchToken } from '../../../core/runtime/kafka-oauth-client-credentials.ts'
 import { TestAuthority } from '../../kit/certificates.ts'
 
@@ -149,7 +149,10 @@ test('a signer without AWS credentials, and one that is not installed, say what 
     code: 'OAUTH_TOKEN_REFUSED',
     message: expect.stringMatching(/no credentials found; give this machine AWS credentials/)
   })
-  await expect(mskToken('eu-west-1')).rejects.toMatchObject({
+  const absent = async () => {
+    throw Object.assign(new Error('Cannot find package'), { code: 'ERR_MODULE_NOT_FOUND' })
+  }
+  await expect(mskToken('eu-west-1', () => loadSigner(absent))).rejects.toMatchObject({
     code: 'OAUTH_TOKEN_REFUSED',
     message: expect.stringMatching(/npm install aws-msk-iam-sasl-signer-js/)
   })

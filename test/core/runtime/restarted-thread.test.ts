@@ -70,7 +70,7 @@ test('a thread that ends by itself is told, and started again with new data', as
 
 test('a thread that fails at once, again and again, is left alone for longer each time', async () => {
   const { waits } = startThread('throw new Error("never well")')
-  await expect.poll(() => waits.length).toBeGreaterThan(4)
+  await expect.poll(() => waits.length, { timeout: 20_000 }).toBeGreaterThan(4)
   expect(waits.slice(0, 5)).toEqual([5, 10, 20, 40, 80])
 })
 
