@@ -1,6 +1,6 @@
 import { toDeadLetter } from '../routing/dead-letter.ts'
-import type { Verdict } from './kafka-errors.ts'
 import { type OutgoingRecord, outgoingBytes } from './outgoing-record.ts'
+import type { Verdict } from './verdict.ts'
 
 const RESTAMP_MS_MIN = 60_000
 

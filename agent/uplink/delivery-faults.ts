@@ -1,26 +1,7 @@
-import type { Logger } from '../../core/runtime/log.ts'
 import { Prng } from '../../core/runtime/prng.ts'
 import { Backoff } from './backoff.ts'
-import type { LaneState } from './delivery.ts'
-import type { Verdict } from './kafka-errors.ts'
-import type { SessionOptions } from './kafka-session.ts'
-
-export interface DeliveryOptions {
-  lane: string
-  session: SessionOptions
-  deadLetterTopic: string
-  onDeadLetter: (reason: string) => void
-  onState: (state: LaneState) => void
-  /** Of one send. */
-  batchBytesMax?: number
-  batchRecordsMax?: number
-  logger: Logger
-  seed: number
-}
-
-/** Below the brokers' `message.max.bytes` of 1,048,588, should all be for one partition. */
-export const BATCH_BYTES_MAX = 1_000_000
-export const BATCH_RECORDS_MAX = 4_000
+import type { DeliveryOptions } from './delivery.ts'
+import type { Verdict } from './verdict.ts'
 
 /** What both delivery modes do about trouble: tell it once, wait, and tell its end. */
 export class DeliveryFaults {
@@ -86,13 +67,6 @@ export class DeliveryFaults {
       `Kafka refuses records (${message}): the lane waits, nothing is lost. ${adviceFor(code)}`
     )
   }
-}
-
-/** Whether one topic of a send is refused, and it is not said which. */
-export function isOneTopics({ code }: Verdict): boolean {
-  return /^(TOPIC_AUTHORIZATION_FAILED|UNKNOWN_TOPIC_OR_PARTITION|OPERATION_NOT_ATTEMPTED)$/.test(
-    code
-  )
 }
 
 function adviceFor(code: string): string {

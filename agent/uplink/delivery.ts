@@ -1,4 +1,6 @@
 import type { Cursor } from '../../core/log/reader.ts'
+import type { Logger } from '../../core/runtime/log.ts'
+import type { Driver } from './driver.ts'
 import type { OutgoingRecord } from './outgoing-record.ts'
 
 /** Bytes as `outgoingBytes` counts them. */
@@ -42,6 +44,21 @@ export interface Delivery {
     cuts?: () => readonly Cut[]
   ): Promise<boolean>
   close(): Promise<void>
+}
+
+/** What both modes are given. */
+export interface DeliveryOptions {
+  lane: string
+  driver: Driver
+  deadLetterTopic: string
+  onDeadLetter: (reason: string) => void
+  onState: (state: LaneState) => void
+  /** Of one send. */
+  batchBytesMax: number
+  batchRecordsMax: number
+  logger: Logger
+  /** Of the waits between attempts. */
+  seed: number
 }
 
 /** What a lane tells about itself while it waits. */

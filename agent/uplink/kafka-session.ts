@@ -1,9 +1,17 @@
 import { UnansweredError, withDeadline } from '../../core/runtime/deadline.ts'
-import type { Kafka, Producer, TopicMessages, Transaction } from '../../core/runtime/kafka.ts'
+import type { Kafka, Producer, TopicMessages } from '../../core/runtime/kafka.ts'
 import { COMPRESSION } from '../../core/runtime/kafka-codecs.ts'
 import { credentialsChanged } from '../../core/runtime/kafka-connection.ts'
 import { committedOffset } from '../../core/runtime/kafka-mend-producer.ts'
 import { type KafkaSockets, socketsOf } from '../../core/runtime/kafka-sockets.ts'
+import {
+  type CommittedGroup,
+  type Driver,
+  type Session,
+  type SessionOptions,
+  TRANSACTION_MS_LIMIT,
+  type Transaction
+} from './driver.ts'
 import { judge } from './kafka-errors.ts'
 import { LinkEstimate } from './link.ts'
 import { type OutgoingRecord, outgoingBytes } from './outgoing-record.ts'
@@ -12,47 +20,44 @@ import { type OutgoingRecord, outgoingBytes } from './outgoing-record.ts'
 const QUIET_MS_MAX = 10_000
 /** And in any case after this. */
 const CALL_MS_MAX = 120_000
-/** Kafka's own default of `transaction.max.timeout.ms`: no transaction lives longer. */
-export const TRANSACTION_MS_LIMIT = 900_000
 const CLOSE_MS_MAX = 2_000
 const ACKS_ALL = -1
 
-export interface SessionOptions {
+export interface KafkajsOptions {
   /** Called for each new session: certificates and secrets may have been exchanged since the last. */
   kafka: () => Kafka
   compression: keyof typeof COMPRESSION
-  /** Makes the producer transactional. */
-  transactionalId?: string
-  transactionMsMax?: number
 }
 
-/** Part of a session's life: a group's committed offset and what was written beside it. */
-export interface CommittedGroup {
-  clusterId: string
-  committed: { offset: string; metadata: string | null } | undefined
+export function kafkajsDriver(options: KafkajsOptions): Driver {
+  return {
+    open: (session, link) => KafkaSession.open({ ...options, ...session }, link),
+    judge
+  }
 }
 
 /**
- * One producer and its connections, from connect to the first error that spoils it. One send at a
- * time: two would corrupt an idempotent producer's sequences in this client.
+ * Two sends at a time would corrupt an idempotent producer's sequences in this client.
  *
  * Every call has a deadline of ours, at which its connections are broken: the client by itself waits
  * for an answer on a dead connection, and sends again on the same one.
  */
-export class KafkaSession {
-  readonly #options: SessionOptions
+class KafkaSession implements Session {
+  readonly #options: KafkajsOptions & SessionOptions
   readonly #link: LinkEstimate
   readonly #kafka: Kafka
   readonly #producer: Producer
   readonly #sockets: KafkaSockets
   readonly #underWay = new Set<Promise<unknown>>()
+  /** End the waiting for what is under way. */
+  readonly #wakes = new Set<() => void>()
   /** What a call may have to wait for behind the send under way, beside its own. */
   #sendMs = 0
   /** The longest request of the send under way: without what it took to make it, or to ask for topics. */
   #produceMs = 0
   #closed = false
 
-  private constructor(options: SessionOptions, link: LinkEstimate) {
+  private constructor(options: KafkajsOptions & SessionOptions, link: LinkEstimate) {
     this.#options = options
     this.#link = link
     const { transactionalId, transactionMsMax } = options
@@ -75,16 +80,14 @@ export class KafkaSession {
     })
   }
 
-  /** Certificates or secrets were exchanged since it began. */
   get isOutdated(): boolean {
     return credentialsChanged(this.#kafka)
   }
 
-  /** @param link Learns from this session; outlives it. */
   static async open(
-    options: SessionOptions,
+    options: KafkajsOptions & SessionOptions,
     link = new LinkEstimate(Number.MAX_SAFE_INTEGER)
-  ): Promise<KafkaSession> {
+  ): Promise<Session> {
     link.restart()
     const session = new KafkaSession(options, link)
     try {
@@ -96,51 +99,32 @@ export class KafkaSession {
     }
   }
 
-  /**
-   * Resolves when all replicas in sync have every record. When there is no answer in time the
-   * connections are broken and the client sends the same again, under the same sequences, over new
-   * ones.
-   *
-   * @param onUnanswered Told each time.
-   */
-  async send(
+  send(
     records: readonly OutgoingRecord[],
     onUnanswered: (error: UnansweredError) => void = () => {}
   ): Promise<void> {
-    await this.#send(this.#producer, records, onUnanswered)
+    return this.#send(this.#producer, records, onUnanswered)
   }
 
-  /** The first call fences every other producer with this transactional id (InitProducerId). */
-  transaction(): Promise<Transaction> {
-    return this.#call('fencing', this.#producer.transaction())
+  async begin(): Promise<Transaction> {
+    const transaction = await this.#call('fencing', this.#producer.transaction())
+    return {
+      send: records => this.#send(transaction, records),
+      sendOffset: (consumerGroupId, topic, offset) => {
+        const topics = [{ topic, partitions: [{ partition: 0, ...offset }] }]
+        return this.#call(
+          'sending the cursor',
+          transaction.sendOffsets({ consumerGroupId, topics })
+        )
+      },
+      commit: () => this.#call('committing', transaction.commit())
+    }
   }
 
-  /** @throws {UnansweredError} The outcome is unknown, the session of no more use. */
-  async sendIn(transaction: Transaction, records: readonly OutgoingRecord[]): Promise<void> {
-    await this.#send(transaction, records)
-  }
-
-  /** Moves the group's offset of partition 0 of the topic, with the transaction. */
-  async sendOffset(
-    transaction: Transaction,
-    consumerGroupId: string,
-    topic: string,
-    offset: { offset: string; metadata: string }
-  ): Promise<void> {
-    const topics = [{ topic, partitions: [{ partition: 0, ...offset }] }]
-    await this.#call('sending the cursor', transaction.sendOffsets({ consumerGroupId, topics }))
-  }
-
-  async commit(transaction: Transaction): Promise<void> {
-    await this.#call('committing', transaction.commit())
-  }
-
-  /** What the group has committed of partition 0 of the topic. */
   committed(groupId: string, topic: string): Promise<CommittedGroup> {
     return this.#call('fetching the cursor', committedOffset(this.#producer, groupId, topic))
   }
 
-  /** What is under way is rejected. */
   async close(): Promise<void> {
     if (this.#closed) return
     this.#closed = true
@@ -148,11 +132,14 @@ export class KafkaSession {
     const underWay = [...this.#underWay]
     // What is not answered would be waited for.
     if (underWay.length > 0) this.#sockets.break()
+    // The client would try again instead of telling.
+    for (const wake of this.#wakes) wake()
     await withDeadline('closing', CLOSE_MS_MAX, disconnect()).catch(() => {})
     // The client may connect once more for a call that it was told to forget.
     if (underWay.length > 0) void Promise.allSettled(underWay).then(disconnect)
   }
 
+  /** @param onUnanswered Absent in a transaction: without an answer it is given up. */
   async #send(
     to: Pick<Producer, 'sendBatch'>,
     records: readonly OutgoingRecord[],
@@ -170,6 +157,8 @@ export class KafkaSession {
       await this.#answer(call, bytes, onUnanswered)
     } catch (error) {
       const { code } = judge(error)
+      // The client's own error, no answer of Kafka's: connections were lost.
+      if (code.startsWith('KafkaJS')) this.#link.restart()
       if (code.includes('TOPIC') && topicMessages.length === 1) {
         throw new TopicError(topicMessages[0].topic, error)
       }
@@ -191,11 +180,13 @@ export class KafkaSession {
     const link = this.#link
     const limit = onUnanswered ? Number.POSITIVE_INFINITY : TRANSACTION_MS_LIMIT
     let deadlineMs = Math.min(limit, link.deadlineMs(bytes))
-    let brokenAt = performance.now()
+    const startedAt = performance.now()
+    let brokenAt = startedAt
     const remainingMs = () =>
       Math.max(brokenAt, this.#sockets.heardAt) + deadlineMs - performance.now()
     this.#track(call)
-    while (!(await settlesWithin(call, remainingMs()))) {
+    while (!(await this.#settlesWithin(call, remainingMs()))) {
+      if (this.#closed) throw new UnansweredError('sending', sinceMs(startedAt))
       if (remainingMs() > 0) continue
       const error = new UnansweredError('sending', deadlineMs)
       if (this.#sockets.heardAt > brokenAt) link.unanswered()
@@ -218,12 +209,33 @@ export class KafkaSession {
       return Math.min(quietSince + quietMs, startedAt + CALL_MS_MAX) - performance.now()
     }
     this.#track(call)
-    while (!(await settlesWithin(call, remainingMs()))) {
-      if (remainingMs() > 0) continue
+    while (!(await this.#settlesWithin(call, remainingMs()))) {
+      if (remainingMs() > 0 && !this.#closed) continue
       this.#sockets.break()
-      throw new UnansweredError(what, Math.round(performance.now() - startedAt))
+      throw new UnansweredError(what, sinceMs(startedAt))
     }
     return call
+  }
+
+  /** @returns Whether the call has resolved or rejected by then, and before the session is closed. */
+  async #settlesWithin(call: Promise<unknown>, ms: number): Promise<boolean> {
+    if (this.#closed) return false
+    let wake = () => {}
+    const expired = new Promise<false>(resolve => {
+      wake = () => resolve(false)
+    })
+    const settled = call.then(
+      () => true,
+      () => true
+    )
+    const timer = setTimeout(wake, Math.max(0, Math.ceil(ms)))
+    this.#wakes.add(wake)
+    try {
+      return await Promise.race([settled, expired])
+    } finally {
+      clearTimeout(timer)
+      this.#wakes.delete(wake)
+    }
   }
 
   #track(call: Promise<unknown>): void {
@@ -233,21 +245,8 @@ export class KafkaSession {
   }
 }
 
-/** @returns Whether the call has resolved or rejected by then. */
-async function settlesWithin(call: Promise<unknown>, ms: number): Promise<boolean> {
-  let timer: NodeJS.Timeout | undefined
-  const expired = new Promise<false>(resolve => {
-    timer = setTimeout(() => resolve(false), Math.max(0, Math.ceil(ms)))
-  })
-  const settled = call.then(
-    () => true,
-    () => true
-  )
-  try {
-    return await Promise.race([settled, expired])
-  } finally {
-    clearTimeout(timer)
-  }
+function sinceMs(startedAt: number): number {
+  return Math.round(performance.now() - startedAt)
 }
 
 /** A send that Kafka refused for its topic; the client does not say which one. */

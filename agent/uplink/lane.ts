@@ -3,6 +3,7 @@ import type { Cursor, LogReader, LogRecord } from '../../core/log/reader.ts'
 import type { Clock } from '../../core/runtime/clock.ts'
 import { pause } from '../../core/runtime/deadline.ts'
 import type { Logger } from '../../core/runtime/log.ts'
+import { AverageRate } from './average-rate.ts'
 import type { Delivery, LaneState, Room } from './delivery.ts'
 import type { DrainLimit } from './drain-limit.ts'
 import type { LaneCounters, LaneView } from './lane-view.ts'
@@ -37,8 +38,6 @@ export interface LaneOptions {
   logger: Logger
 }
 
-const RATE_SECONDS = 5
-
 /** Without an answer for so much longer than the link should need, a lane that is to stop does. */
 const STUCK_MS = 2_000
 const STUCK_CHECK_MS = 100
@@ -59,6 +58,7 @@ export class Lane implements LaneView {
   readonly #options: LaneOptions
   readonly #stopping = new AbortController()
   readonly #hardStop = new AbortController()
+  readonly #rate: AverageRate
   #running: Promise<void> | undefined
   #state: LaneState = { kind: 'connecting' }
   #oldestAt: number | undefined
@@ -68,13 +68,10 @@ export class Lane implements LaneView {
   #connectingSince: number | undefined
   #sendingSince: number | undefined
   #expectedMs = 0
-  /** Delivered records a second, exponentially averaged over about 5 s. */
-  #rate = 0
-  #ratedAt: number
 
   constructor(options: LaneOptions) {
     this.#options = options
-    this.#ratedAt = options.clock.monotonic()
+    this.#rate = new AverageRate(options.clock)
   }
 
   get name(): string {
@@ -111,7 +108,7 @@ export class Lane implements LaneView {
 
   /** Records delivered a second, lately. */
   get rate(): number {
-    return this.#rate
+    return this.#rate.perSecond
   }
 
   set state(state: LaneState) {
@@ -138,8 +135,8 @@ export class Lane implements LaneView {
 
   /**
    * Delivers what is in the log for at most `drainMs`, then stops; at once when Kafka does not take
-   * records anyway, or has not answered for long. The batch that is under way when time is up may be delivered again at the next
-   * start.
+   * records anyway, or has not answered for long. The batch that is under way when time is up may be
+   * delivered again at the next start.
    */
   async stop(drainMs: number): Promise<void> {
     const limitMs = isHeldUp(this.#state) ? 0 : drainMs
@@ -189,7 +186,7 @@ export class Lane implements LaneView {
       this.#oldestAt = undefined
       reader.commit(parcel.upTo)
       this.counters.delivered += parcel.logRecords
-      this.#countRate(parcel.logRecords)
+      this.#rate.count(parcel.logRecords)
     }
   }
 
@@ -222,13 +219,6 @@ export class Lane implements LaneView {
     const { oldestAt } = this.#queue
     if (!drain || drain.limit.isUnlimited || oldestAt === undefined) return undefined
     return clock.now() - oldestAt > drain.olderThanMs ? drain.limit : undefined
-  }
-
-  #countRate(records: number): void {
-    const now = this.#options.clock.monotonic()
-    const seconds = Math.max(1e-3, (now - this.#ratedAt) / 1000)
-    this.#ratedAt = now
-    this.#rate += (1 - Math.exp(-seconds / RATE_SECONDS)) * (records / seconds - this.#rate)
   }
 
   async #deliver({ records, bytes, upTo, cuts }: Parcel): Promise<boolean> {

@@ -1,14 +1,15 @@
 import { isSecurityCode } from '../../core/runtime/kafka-security-errors.ts'
 import type { Logger } from '../../core/runtime/log.ts'
-import { judge } from './kafka-errors.ts'
-import { KafkaSession, type SessionOptions } from './kafka-session.ts'
+import type { Driver, Session, SessionOptions } from './driver.ts'
 
 /** After a trial that failed. The files may be ahead of the brokers by minutes. */
 const TRIAL_INTERVAL_MS = 30_000
 
 export interface LoginRenewalOptions {
   lane: string
-  session: SessionOptions
+  driver: Driver
+  /** As the lane opens its own. */
+  session?: SessionOptions
   logger: Logger
 }
 
@@ -28,7 +29,7 @@ export class LoginRenewal {
   }
 
   /** Asked between two batches, and answered without waiting. True once an exchange. */
-  isDue(session: KafkaSession | undefined): boolean {
+  isDue(session: Session | undefined): boolean {
     if (!session?.isOutdated) {
       // Made anew since, for another reason: with the files as they are.
       this.#passed = false
@@ -43,10 +44,10 @@ export class LoginRenewal {
   }
 
   async #try(): Promise<void> {
-    const { lane, logger, session } = this.#options
+    const { lane, logger, driver, session } = this.#options
     this.#running = true
     try {
-      const trial = await KafkaSession.open(session)
+      const trial = await driver.open(session ?? {})
       await trial.close()
       this.#passed = true
       this.#told = undefined
@@ -56,7 +57,7 @@ export class LoginRenewal {
       )
     } catch (error) {
       this.#nextAt = performance.now() + TRIAL_INTERVAL_MS
-      const { code, message } = judge(error)
+      const { code, message } = driver.judge(error)
       // Other troubles are the lane's own, and told by it.
       if (!isSecurityCode(code) || this.#told === code) return
       this.#told = code

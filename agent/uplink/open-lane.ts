@@ -12,10 +12,11 @@ import type { Logger } from '../../core/runtime/log.ts'
 import type { ClockConfig, UplinkConfig } from '../config.ts'
 import { renderAlerts } from '../routing/alert-renderer.ts'
 import { Router } from '../routing/router.ts'
+import { AtLeastOnceDelivery } from './at-least-once.ts'
 import type { Delivery } from './delivery.ts'
 import { DrainLimit } from './drain-limit.ts'
-import { AtLeastOnceDelivery } from './kafka-at-least-once.ts'
-import { ExactlyOnceDelivery } from './kafka-exactly-once.ts'
+import { ExactlyOnceDelivery } from './exactly-once.ts'
+import { kafkajsDriver } from './kafka-session.ts'
 import { Lane, type LaneOptions } from './lane.ts'
 import { ProgressFile } from './progress-file.ts'
 
@@ -82,7 +83,8 @@ export function openLane(
   return lane
 }
 
-const REQUEST_MS_MAX = 24 * 3_600_000
+/** As good as never. */
+const NEVER_MS = 24 * 3_600_000
 
 function drainOf({ drain, replayedAfterMs }: UplinkConfig): LaneOptions['drain'] {
   return { limit: new DrainLimit(drain, systemClock), olderThanMs: replayedAfterMs }
@@ -97,6 +99,12 @@ function openDelivery(
   const { lane, agentId, uplink } = plan
   const common = {
     lane,
+    driver: kafkajsDriver({
+      // A client a lane: connections, and with them troubles, are not shared. Deadlines are the
+      // session's: the client's own would send again on a connection that may be dead.
+      kafka: () => kafkaFromConfig({ ...plan.kafka, requestTimeoutMs: NEVER_MS }, lane, logger),
+      compression: uplink.compression
+    }),
     deadLetterTopic: uplink.deadLetterTopic,
     onDeadLetter,
     onState,
@@ -106,21 +114,10 @@ function openDelivery(
     // Agents of one fleet must not come back in step: the seed is the agent's own.
     seed: createHash('sha256').update(`${agentId}/${lane}`).digest().readUInt32BE()
   }
-  // Deadlines are the session's: the client's own would send again on a connection that may be dead.
-  const requestTimeoutMs = REQUEST_MS_MAX
-  const session = {
-    // A client a lane: connections, and with them troubles, are not shared.
-    kafka: () => kafkaFromConfig({ ...plan.kafka, requestTimeoutMs }, lane, logger),
-    compression: uplink.compression
-  }
   if (uplink.delivery === 'at_least_once') {
     const file = path.join(plan.dataDirectory, 'progress', lane)
     const progress = new ProgressFile(nodeDisk, file, logger)
-    return new AtLeastOnceDelivery({ ...common, session, progress })
+    return new AtLeastOnceDelivery({ ...common, progress })
   }
-  return new ExactlyOnceDelivery({
-    ...common,
-    session,
-    transactionalId: `fieldline.${agentId}.${lane}`
-  })
+  return new ExactlyOnceDelivery({ ...common, transactionalId: `fieldline.${agentId}.${lane}` })
 }

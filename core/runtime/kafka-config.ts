@@ -94,7 +94,9 @@ export const kafkaSchema = z
       .describe('Longest wait for a connection, TLS and login included'),
     request_timeout: duration({ min: 1000 })
       .prefault('30s')
-      .describe('Longest wait for the answer to one request')
+      .describe(
+        'Longest wait for the answer to one request of the detector or a command; the uplink has deadlines of its own'
+      )
   })
   .superRefine((kafka, context) => {
     const complain = (path: string[], message: string): void =>

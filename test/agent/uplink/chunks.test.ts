@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest'
 import { Chunks } from '../../../agent/uplink/chunks.ts'
-import type { Verdict } from '../../../agent/uplink/kafka-errors.ts'
+import type { Verdict } from '../../../agent/uplink/verdict.ts'
 import { Prng } from '../../../core/runtime/prng.ts'
 import { recordsOf } from './records.ts'
 

@@ -1,8 +1,8 @@
 import { expect, test } from 'vitest'
 import { Backoff } from '../../../agent/uplink/backoff.ts'
-import type { LaneState } from '../../../agent/uplink/delivery.ts'
-import { DeliveryFaults, type DeliveryOptions } from '../../../agent/uplink/delivery-faults.ts'
-import type { Verdict } from '../../../agent/uplink/kafka-errors.ts'
+import type { DeliveryOptions, LaneState } from '../../../agent/uplink/delivery.ts'
+import { DeliveryFaults } from '../../../agent/uplink/delivery-faults.ts'
+import type { Verdict } from '../../../agent/uplink/verdict.ts'
 import { createLogger } from '../../../core/runtime/log.ts'
 import { Prng } from '../../../core/runtime/prng.ts'
 

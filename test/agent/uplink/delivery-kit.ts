@@ -1,8 +1,10 @@
 import path from 'node:path'
 import { onTestFinished } from 'vitest'
+import { AtLeastOnceDelivery } from '../../../agent/uplink/at-least-once.ts'
 import type { Delivery, LaneState } from '../../../agent/uplink/delivery.ts'
-import { AtLeastOnceDelivery } from '../../../agent/uplink/kafka-at-least-once.ts'
-import { ExactlyOnceDelivery } from '../../../agent/uplink/kafka-exactly-once.ts'
+import type { Driver } from '../../../agent/uplink/driver.ts'
+import { ExactlyOnceDelivery } from '../../../agent/uplink/exactly-once.ts'
+import { kafkajsDriver } from '../../../agent/uplink/kafka-session.ts'
 import { ProgressFile } from '../../../agent/uplink/progress-file.ts'
 import { nodeDisk } from '../../../core/log/node-disk.ts'
 import type { Cursor } from '../../../core/log/reader.ts'
@@ -25,30 +27,36 @@ export interface DeliveryUnderTest {
   deadLetters: string[]
 }
 
+interface Options {
+  deadLetterTopic?: string
+  transactionalId?: string
+  onState?: (state: LaneState) => void
+}
+
 /** A delivery of its own producer. Closed when the test ends. */
 export function deliveryOf(
   kafka: Kafka | (() => Kafka),
   mode: Mode,
-  options: {
-    deadLetterTopic?: string
-    transactionalId?: string
-    onState?: (state: LaneState) => void
-  } = {}
+  options: Options = {}
 ): DeliveryUnderTest {
+  const make = typeof kafka === 'function' ? kafka : () => kafka
+  return deliveryOver(kafkajsDriver({ kafka: make, compression: 'none' }), mode, options)
+}
+
+export function deliveryOver(driver: Driver, mode: Mode, options: Options): DeliveryUnderTest {
   const states: LaneState[] = []
   const deadLetters: string[] = []
   const common = {
     lane: 'telemetry',
-    session: {
-      kafka: typeof kafka === 'function' ? kafka : () => kafka,
-      compression: 'none' as const
-    },
+    driver,
     deadLetterTopic: options.deadLetterTopic ?? 'no-dead-letters',
     onDeadLetter: (reason: string) => void deadLetters.push(reason),
     onState: (state: LaneState) => {
       states.push(state)
       options.onState?.(state)
     },
+    batchBytesMax: 1_000_000,
+    batchRecordsMax: 4_000,
     logger: silentLogger,
     seed: 1
   }

@@ -1,6 +1,7 @@
 import { createRequire } from 'node:module'
 import { expect, test } from 'vitest'
-import { type Action, judge } from '../../../agent/uplink/kafka-errors.ts'
+import { judge } from '../../../agent/uplink/kafka-errors.ts'
+import type { Action } from '../../../agent/uplink/verdict.ts'
 import { mendKafkajs } from '../../../core/runtime/kafka-mends.ts'
 
 mendKafkajs()

@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest'
-import { KafkaSession } from '../../../agent/uplink/kafka-session.ts'
+import { kafkajsDriver } from '../../../agent/uplink/kafka-session.ts'
 import type { Kafka, Producer } from '../../../core/runtime/kafka.ts'
 import { createTopic, readTopic, uniqueTopic, useKafka } from '../../kit/kafka.ts'
 import { deliveryOf, EPOCH, idsByKey, running, upTo, wholeIds } from './delivery-kit.ts'
@@ -50,13 +50,9 @@ test('records of a transaction that was abandoned half-way are delivered again, 
   await first.delivery.deliver(recordsOf(topic, 0, 10), upTo(10), running)
   await first.delivery.close()
   // The crash: records are in Kafka, cursor and commit are not.
-  const crashed = await KafkaSession.open({
-    kafka: () => shared.client(),
-    compression: 'none',
-    transactionalId: topic,
-    transactionMsMax: 60_000
-  })
-  await crashed.sendIn(await crashed.transaction(), recordsOf(topic, 10, 20))
+  const driver = kafkajsDriver({ kafka: () => shared.client(), compression: 'none' })
+  const crashed = await driver.open({ transactionalId: topic, transactionMsMax: 60_000 })
+  await (await crashed.begin()).send(recordsOf(topic, 10, 20))
   const next = incarnationOf(topic)
   expect(await next.delivery.start(running)).toEqual({ epoch: EPOCH, offset: 10 })
   await next.delivery.deliver(recordsOf(topic, 10, 20), upTo(20), running)

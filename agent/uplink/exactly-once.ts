@@ -1,21 +1,19 @@
 import { TOPICS } from '../../core/contract/topics.ts'
 import type { Cursor } from '../../core/log/reader.ts'
-import type { Transaction } from '../../core/runtime/kafka.ts'
 import { Chunks } from './chunks.ts'
-import type { Cut, Delivery, Room } from './delivery.ts'
+import type { Cut, Delivery, DeliveryOptions, Room } from './delivery.ts'
+import { DeliveryFaults } from './delivery-faults.ts'
 import {
-  BATCH_BYTES_MAX,
-  BATCH_RECORDS_MAX,
-  DeliveryFaults,
-  type DeliveryOptions,
-  isOneTopics
-} from './delivery-faults.ts'
-import { judge } from './kafka-errors.ts'
-import { type CommittedGroup, KafkaSession, TRANSACTION_MS_LIMIT } from './kafka-session.ts'
+  type CommittedGroup,
+  type Session,
+  TRANSACTION_MS_LIMIT,
+  type Transaction
+} from './driver.ts'
 import { LinkEstimate } from './link.ts'
 import { LoginRenewal } from './login-renewal.ts'
 import { type OutgoingRecord, outgoingBytes } from './outgoing-record.ts'
 import { TopicLimits } from './topic-limits.ts'
+import { isOneTopics } from './verdict.ts'
 
 /** While a backlog is long so many sends share a transaction: its round trips cost as much as one. */
 const SENDS_MAX = 3
@@ -25,7 +23,7 @@ const ROUND_TRIPS = 5
 const TRANSACTION_MS_MIN = 10_000
 
 interface OpenSession {
-  session: KafkaSession
+  session: Session
   /** From the fencing; used for the first batch. */
   transaction: Transaction | undefined
   transactionMsMax: number
@@ -48,7 +46,7 @@ type Outcome = 'stored' | 'stopped' | 'too_long'
  * whatever crashed. The cursor is the offset of a group named like the transactional id, on a topic
  * that holds nothing else.
  *
- * After any unanswered call the producer is dropped: connect, `transaction()` — which fences and
+ * After any unanswered call the producer is dropped: connect, `begin()` — which fences and
  * aborts, connecting alone does not —, fetch the cursor, and go on from what Kafka says.
  */
 export class ExactlyOnceDelivery implements Delivery {
@@ -64,17 +62,14 @@ export class ExactlyOnceDelivery implements Delivery {
 
   constructor(options: DeliveryOptions & { transactionalId: string }) {
     this.#id = options.transactionalId
-    this.#options = {
-      ...options,
-      session: { ...options.session, transactionalId: options.transactionalId }
-    }
+    this.#options = options
     this.#faults = new DeliveryFaults(options)
-    this.#renewal = new LoginRenewal(this.#options)
-    this.#link = new LinkEstimate(options.batchBytesMax ?? BATCH_BYTES_MAX)
+    this.#renewal = new LoginRenewal({ ...options, session: { transactionalId: this.#id } })
+    this.#link = new LinkEstimate(options.batchBytesMax)
   }
 
   get room(): Room {
-    const records = this.#options.batchRecordsMax ?? BATCH_RECORDS_MAX
+    const records = this.#options.batchRecordsMax
     // One, until it is known how long it takes.
     const sends = this.#link.bytesPerSecond === undefined ? 1 : SENDS_MAX
     return { bytes: this.#link.batchBytes * sends, records: records * sends }
@@ -92,7 +87,7 @@ export class ExactlyOnceDelivery implements Delivery {
         return committed
       } catch (error) {
         await this.close()
-        await this.#faults.handle(judge(error), () => false, signal)
+        await this.#faults.handle(this.#options.driver.judge(error), () => false, signal)
       }
     }
     return undefined
@@ -138,7 +133,7 @@ export class ExactlyOnceDelivery implements Delivery {
     signal: AbortSignal,
     shorten: () => boolean
   ): Promise<Outcome> {
-    const { deadLetterTopic, onDeadLetter } = this.#options
+    const { driver, deadLetterTopic, onDeadLetter } = this.#options
     const chunks = new Chunks(records, deadLetterTopic, onDeadLetter)
     while (!signal.aborted) {
       let at = 0
@@ -151,22 +146,24 @@ export class ExactlyOnceDelivery implements Delivery {
         }
         if (unclear && !chunks.isRefined && shorten()) return 'too_long'
         this.#cut(chunks)
-        const transaction = open.transaction ?? (await open.session.transaction())
+        const transaction = open.transaction ?? (await open.session.begin())
         open.transaction = undefined
         const last = chunks.all.length - 1
-        for (; at < last; at++) await open.session.sendIn(transaction, chunks.all[at])
-        const lastSent = open.session.sendIn(transaction, chunks.all[last])
+        for (; at < last; at++) await transaction.send(chunks.all[at])
+        const lastSent = transaction.send(chunks.all[last])
         // Its first send has brought the transaction about; only then may the cursor go beside one.
         if (last === 0) await lastSent
         await Promise.all([lastSent, this.#sendCursor(open, transaction, upTo)])
         at = chunks.all.length
-        await open.session.commit(transaction)
+        await transaction.commit()
         for (const chunk of chunks.all) this.#topicLimits.stored(chunk)
         this.#faults.over()
         return 'stored'
       } catch (error) {
-        const verdict = judge(error)
+        const verdict = driver.judge(error)
         await this.close()
+        // It was closed: no trouble of Kafka's.
+        if (signal.aborted) return 'stopped'
         if (verdict.code === 'INVALID_TRANSACTION_TIMEOUT' && this.#shortenTransactions()) continue
         const chunk = chunks.all[at]
         if (verdict.action === 'split' && chunk) this.#topicLimits.refused(chunk)
@@ -181,7 +178,7 @@ export class ExactlyOnceDelivery implements Delivery {
   #cut(chunks: Chunks): void {
     chunks.cut({
       bytesMax: this.#link.batchBytes,
-      recordsMax: this.#options.batchRecordsMax ?? BATCH_RECORDS_MAX,
+      recordsMax: this.#options.batchRecordsMax,
       topicBytesMax: this.#topicLimits.bytesMax
     })
   }
@@ -189,7 +186,7 @@ export class ExactlyOnceDelivery implements Delivery {
   async #sendCursor(open: OpenSession, transaction: Transaction, upTo: Cursor): Promise<void> {
     const metadata = JSON.stringify({ epoch: upTo.epoch, cluster: open.clusterId })
     const offset = { offset: String(upTo.offset), metadata }
-    await open.session.sendOffset(transaction, this.#id, TOPICS.cursors, offset)
+    await transaction.sendOffset(this.#id, TOPICS.cursors, offset)
   }
 
   /** The session there is, or a new one when there is none whose transactions last long enough. */
@@ -205,10 +202,10 @@ export class ExactlyOnceDelivery implements Delivery {
   }
 
   async #begin(transactionMsMax: number): Promise<OpenSession> {
-    const options = { ...this.#options.session, transactionMsMax }
-    const session = await KafkaSession.open(options, this.#link)
+    const options = { transactionalId: this.#id, transactionMsMax }
+    const session = await this.#options.driver.open(options, this.#link)
     try {
-      const transaction = await session.transaction()
+      const transaction = await session.begin()
       // Only after fencing: before it another incarnation could still move the cursor.
       const group = await session.committed(this.#id, TOPICS.cursors)
       const { clusterId } = group

@@ -1,21 +1,15 @@
 import type { Cursor } from '../../core/log/reader.ts'
 import { isSecurityCode } from '../../core/runtime/kafka-security-errors.ts'
 import { Chunks } from './chunks.ts'
-import type { Delivery, Room } from './delivery.ts'
-import {
-  BATCH_BYTES_MAX,
-  BATCH_RECORDS_MAX,
-  DeliveryFaults,
-  type DeliveryOptions,
-  isOneTopics
-} from './delivery-faults.ts'
-import { judge, type Verdict } from './kafka-errors.ts'
-import { KafkaSession } from './kafka-session.ts'
+import type { Delivery, DeliveryOptions, Room } from './delivery.ts'
+import { DeliveryFaults } from './delivery-faults.ts'
+import type { Session } from './driver.ts'
 import { LinkEstimate } from './link.ts'
 import { LoginRenewal } from './login-renewal.ts'
 import type { OutgoingRecord } from './outgoing-record.ts'
 import type { ProgressFile } from './progress-file.ts'
 import { TopicLimits } from './topic-limits.ts'
+import { isOneTopics, type Verdict } from './verdict.ts'
 
 /**
  * Idempotent producer, acks from all replicas, one batch in flight, progress kept locally: a killed
@@ -32,19 +26,18 @@ export class AtLeastOnceDelivery implements Delivery {
   readonly #link: LinkEstimate
   readonly #topicLimits = new TopicLimits()
   readonly #renewal: LoginRenewal
-  #session: KafkaSession | undefined
+  #session: Session | undefined
 
   constructor(options: DeliveryOptions & { progress: ProgressFile }) {
     this.#options = options
     this.#progress = options.progress
     this.#faults = new DeliveryFaults(options)
     this.#renewal = new LoginRenewal(options)
-    this.#link = new LinkEstimate(options.batchBytesMax ?? BATCH_BYTES_MAX)
+    this.#link = new LinkEstimate(options.batchBytesMax)
   }
 
   get room(): Room {
-    const records = this.#options.batchRecordsMax ?? BATCH_RECORDS_MAX
-    return { bytes: this.#link.batchBytes, records }
+    return { bytes: this.#link.batchBytes, records: this.#options.batchRecordsMax }
   }
 
   expectedMs(bytes: number): number {
@@ -58,7 +51,7 @@ export class AtLeastOnceDelivery implements Delivery {
         await this.#open()
         this.#faults.over()
       } catch (error) {
-        await this.#faults.handle(judge(error), () => false, signal)
+        await this.#faults.handle(this.#options.driver.judge(error), () => false, signal)
       }
     }
     return this.#progress.load()
@@ -66,7 +59,7 @@ export class AtLeastOnceDelivery implements Delivery {
 
   async deliver(records: OutgoingRecord[], upTo: Cursor, signal: AbortSignal): Promise<boolean> {
     if (this.#renewal.isDue(this.#session)) await this.#dropSession()
-    const { deadLetterTopic, onDeadLetter } = this.#options
+    const { driver, deadLetterTopic, onDeadLetter } = this.#options
     const chunks = new Chunks(records, deadLetterTopic, onDeadLetter)
     const cut = () => {
       const { bytes: bytesMax, records: recordsMax } = this.room
@@ -77,14 +70,14 @@ export class AtLeastOnceDelivery implements Delivery {
       if (signal.aborted) return false
       try {
         const session = this.#session ?? (await this.#open())
-        await session.send(chunks.first, error => this.#faults.waiting(judge(error)))
+        await session.send(chunks.first, error => this.#faults.waiting(driver.judge(error)))
         this.#topicLimits.stored(chunks.first)
         chunks.shift()
         this.#faults.over()
       } catch (error) {
-        const verdict = judge(error)
-        // The client's own error, no answer of Kafka's: connections were lost.
-        if (verdict.code.startsWith('KafkaJS')) this.#link.restart()
+        // It was closed: no trouble of Kafka's.
+        if (signal.aborted) return false
+        const verdict = driver.judge(error)
         // A producer refuses other messages while the fate of these is open. The same ones go out
         // under the same sequence: what other topics took already is not repeated.
         if (!isForTheSame(verdict)) await this.#dropSession()
@@ -103,8 +96,8 @@ export class AtLeastOnceDelivery implements Delivery {
     await this.#progress.close()
   }
 
-  async #open(): Promise<KafkaSession> {
-    this.#session = await KafkaSession.open(this.#options.session, this.#link)
+  async #open(): Promise<Session> {
+    this.#session = await this.#options.driver.open({}, this.#link)
     return this.#session
   }
 
