@@ -33,6 +33,8 @@ export interface ReaderModel {
   /** A checkpoint that resolved has its cursor: what it needs is held back from now on. */
   saved: boolean
   next: number
+  /** An older copy was put back: where it goes on is what that copy had saved. */
+  ofCopy?: boolean
 }
 
 /**
@@ -110,7 +112,8 @@ export class Model {
   putBack(): void {
     this.#acked.clear()
     for (const reader of Object.values(this.readers)) {
-      Object.assign(reader, { committed: 0, checkpointed: 0, saved: false, next: 0 })
+      const ofCopy = true
+      Object.assign(reader, { committed: 0, checkpointed: 0, saved: false, next: 0, ofCopy })
     }
     this.note.saved = 0
   }
@@ -140,6 +143,8 @@ export class Model {
   /** @param offset Where the log lets the reader begin. */
   beginReading(name: string, offset: number, mayRepeatMore: boolean): void {
     const reader = this.readers[name]
+    if (reader.ofCopy) reader.committed = offset
+    reader.ofCopy = false
     this.#missed(name, reader.committed, offset)
     if (offset < reader.checkpointed && !mayRepeatMore) {
       this.#report(`${name} begins at ${offset} again, though ${reader.checkpointed} was saved`)
