@@ -19,6 +19,12 @@ export interface UplinkThreadOptions {
 /** Beyond the drain: closing producers and connections. */
 const STOP_GRACE_MS = 5_000
 
+/**
+ * What it holds is small and short-lived; left alone its young space grows to 48 MB of garbage. The old
+ * space has no limit: a thread that comes to it ends.
+ */
+const YOUNG_SPACE_MB = 12
+
 /** Node 20 loads no TypeScript in a worker: run from the sources there is no thread. */
 export const uplinkThreadFile = import.meta.url.endsWith('.js')
   ? new URL('./uplink-worker.js', import.meta.url)
@@ -36,6 +42,7 @@ export class UplinkThread implements Uplink {
     this.#thread = new RestartedThread({
       file: uplinkThreadFile!,
       name: 'uplink',
+      resourceLimits: { maxYoungGenerationSizeMb: YOUNG_SPACE_MB },
       dataOf: () => this.#data(),
       onNews: news => this.#hear(news),
       onFault: (fault, waitMs) => this.#onFault(fault, waitMs)

@@ -13,7 +13,7 @@ import type { UplinkNews, UplinkOrder, UplinkThreadData } from './uplink-message
  * delays no acknowledgement, and a fault of the client ends this thread, not the agent.
  */
 
-/** How often the agent hears of the lanes. */
+/** How often the agent hears of the lanes, when there is news. */
 const NEWS_INTERVAL_MS = 100
 
 assert(parentPort, 'runs as a worker thread only')
@@ -35,6 +35,7 @@ const lanes = plans.map(plan => {
   )
 })
 let stopping = false
+let told = ''
 const news = setInterval(tellLanes, NEWS_INTERVAL_MS)
 port.on('message', (order: UplinkOrder) => {
   if (order.kind === 'mark') marks.set(order.mark.bootId, order.mark)
@@ -59,8 +60,13 @@ async function stop(drainMs: number): Promise<void> {
   port.close()
 }
 
+/** Nothing, when nothing changed: an idle agent sleeps. */
 function tellLanes(): void {
-  tell({ kind: 'lanes', lanes: lanes.map(viewOf) })
+  const views = lanes.map(viewOf)
+  const text = JSON.stringify(views)
+  if (text === told) return
+  told = text
+  tell({ kind: 'lanes', lanes: views })
 }
 
 function tell(message: UplinkNews): void {

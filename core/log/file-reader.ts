@@ -14,6 +14,8 @@ import {
 } from './segment.ts'
 import { findFrame } from './tail-scan.ts'
 
+const READ_BYTES_MIN = 4096
+
 /** Records that a reader could not be given, and why. */
 export interface ReaderGap {
   /** `newer`: in a segment of a newer format, which is kept. */
@@ -42,7 +44,7 @@ interface OpenSegment {
 
 /**
  * A reader over the segment files and the control block: needs nothing of the writer's memory, so
- * it runs in any thread. Payloads are views into one read buffer a batch: never copied.
+ * it runs in any thread. Payloads are views into one buffer a batch, copied at most once.
  */
 export class FileReader implements LogReader {
   readonly name: string
@@ -63,6 +65,8 @@ export class FileReader implements LogReader {
   #closed = false
   #stopWaiting: () => void = () => {}
   #reading = false
+  /** To read into; given away with what fills half of it, else used again. */
+  #space = Buffer.alloc(0)
 
   constructor(options: {
     name: string
@@ -180,18 +184,30 @@ export class FileReader implements LogReader {
   async #readSome(end: number, options: ReadOptions): Promise<LogRecord[]> {
     const segment = this.#segment ?? (await this.#enterSegment())
     if (!segment) return []
-    let chunk = Buffer.allocUnsafe(Math.max(options.bytesMax, 4096))
-    let got = await segment.file.read(chunk, segment.position)
-    const first = checkFrame(chunk.subarray(0, got), 0, segment.header.salt)
-    if (first.kind === 'short' && got === chunk.length) {
-      chunk = Buffer.allocUnsafe(first.end)
-      got = await segment.file.read(chunk, segment.position)
+    const wanted = Math.max(options.bytesMax, READ_BYTES_MIN)
+    let chunk = await this.#readChunk(segment, wanted)
+    const first = checkFrame(chunk, 0, segment.header.salt)
+    if (first.kind === 'short' && chunk.length === wanted) {
+      chunk = await this.#readChunk(segment, first.end)
     }
     const before = segment.position
     const limit = Math.min(end, segment.next ?? end)
-    const records = this.#parse(chunk.subarray(0, got), segment, limit, options)
+    const records = this.#parse(chunk, segment, limit, options)
     if (segment.position === before) await this.#passDefect(segment, end)
     return records
+  }
+
+  /**
+   * What is there, at most so much, for good. At the log's end that is far less than may be asked for,
+   * and a batch that is kept must not keep all that space.
+   */
+  async #readChunk({ file, position }: OpenSegment, bytes: number): Promise<Buffer> {
+    if (this.#space.length < bytes) this.#space = Buffer.allocUnsafeSlow(bytes)
+    const space = this.#space
+    const chunk = space.subarray(0, await file.read(space.subarray(0, bytes), position))
+    if (chunk.length < space.length / 2) return Buffer.from(chunk)
+    this.#space = Buffer.alloc(0)
+    return chunk
   }
 
   /** Moves the segment's position behind what it read; no record is fine while on the way. */

@@ -1,4 +1,4 @@
-import { Worker } from 'node:worker_threads'
+import { type ResourceLimits, Worker } from 'node:worker_threads'
 import { messageOf } from './errors.ts'
 
 export interface RestartedThreadOptions<News> {
@@ -11,6 +11,8 @@ export interface RestartedThreadOptions<News> {
   onFault: (fault: string, waitMs: number) => void
   /** Awaited before it is started again: what its former life left under way. */
   settled?: () => Promise<unknown>
+  /** Of its heap. A thread that comes to the limit of its old space ends. */
+  resourceLimits?: ResourceLimits
   /** After the first fault; then twice as long each time. */
   waitMsMin?: number
 }
@@ -63,8 +65,8 @@ export class RestartedThread<Order, News> {
   }
 
   #start(): void {
-    const { file, name, dataOf, onNews } = this.#options
-    const worker = new Worker(file, { workerData: dataOf(), name })
+    const { file, name, dataOf, onNews, resourceLimits } = this.#options
+    const worker = new Worker(file, { workerData: dataOf(), name, resourceLimits })
     this.#worker = worker
     this.#startedAt = performance.now()
     let fault: string | undefined

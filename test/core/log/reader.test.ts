@@ -34,6 +34,23 @@ test('a record larger than the read size comes alone and whole', async () => {
   expect(sizes).toEqual([[1], [1_500_000], [1]])
 })
 
+test('a batch keeps little more memory than its records, and is its own', async () => {
+  const { log } = await openLog(temporaryDirectory())
+  const reader = await log.reader('uplink')
+  const kept: Buffer[] = []
+  for (let n = 0; n < 20; n++) {
+    // The last ones fill what is read at once.
+    const bytes = n < 10 ? 100 : 40_000
+    await log.append([Buffer.alloc(bytes, n)])
+    const batch = await reader.read({ bytesMax: n < 10 ? 1 << 20 : 1 << 15 })
+    for (const { payload } of batch!.records) kept.push(payload as Buffer)
+    expect(kept.at(-1)!.buffer.byteLength).toBeLessThan(100_000)
+  }
+  expect(kept.map(payload => [payload.length, payload[0], payload.at(-1)])).toEqual(
+    kept.map((_, n) => [n < 10 ? 100 : 40_000, n, n])
+  )
+})
+
 test('a cursor within its epoch is believed, any other is not', async () => {
   const { log } = await openLog(temporaryDirectory())
   await fill(log, 30)

@@ -47,7 +47,10 @@ test('kafkajs as a whole holds the mended modules', () => {
   expect(produce).toBeTypeOf('function')
   for (const path of [
     'producer/groupMessagesPerPartition.js',
+    'producer/partitioners/default/murmur2.js',
+    'protocol/recordBatch/crc32C/index.js',
     'protocol/recordBatch/record/v0/index.js',
+    'protocol/requests/produce/v3/request.js',
     'producer/sendMessages.js',
     'producer/index.js'
   ]) {
@@ -177,11 +180,16 @@ test('a record takes what the original cannot: a null header, and bytes that are
 const READ_MODULES: Record<string, string> = {
   'network/requestQueue/index.js': 'b55986089c14f8f7',
   'producer/groupMessagesPerPartition.js': 'ea72357721fbf677',
+  'producer/partitioners/default/index.js': '3d2f2d85e5cab124',
+  'producer/partitioners/default/murmur2.js': '82c3a52a692c32b2',
+  'producer/partitioners/legacy/partitioner.js': '3ae08ffba7642537',
   'producer/sendMessages.js': '8a120e6993955e04',
   'producer/messageProducer.js': '529636e6ab99b297',
   'producer/createTopicData.js': '26da133f71f776a6',
   'producer/responseSerializer.js': 'fae4bfc9539e975e',
   'producer/eosManager/index.js': 'a74ae029d7aa786b',
+  'protocol/recordBatch/crc32C/index.js': '0826ea7387f25400',
+  'protocol/recordBatch/crc32C/crc32C.js': '1c09c7a44e7a207f',
   'protocol/recordBatch/record/v0/index.js': 'ffbc628c1f35f5de',
   'protocol/recordBatch/v0/index.js': '6d6b63a8959ff0b9',
   'protocol/requests/produce/v3/request.js': '993a3db997827088'

@@ -118,3 +118,21 @@ test('a thread that does not hear is ended by force', async () => {
   await thread.stop('stop', 20)
   expect(thread.running).toBe(false)
 })
+
+test('a thread has the heap limits that it was given', async () => {
+  const file = path.join(temporaryDirectory(), 'thread.mjs')
+  writeFileSync(
+    file,
+    `import { parentPort, resourceLimits } from 'node:worker_threads'
+     parentPort.postMessage(resourceLimits.maxYoungGenerationSizeMb)`
+  )
+  const told: number[] = []
+  const thread = new RestartedThread<Order, number>({
+    ...{ file: pathToFileURL(file), name: 'test', dataOf: () => 0 },
+    resourceLimits: { maxYoungGenerationSizeMb: 12 },
+    onNews: news => told.push(news),
+    onFault: () => {}
+  })
+  onTestFinished(() => thread.stop('stop', 0))
+  await expect.poll(() => told[0]).toBe(12)
+})
