@@ -11,7 +11,7 @@ import {
 } from './driver.ts'
 import { LinkEstimate } from './link.ts'
 import { LoginRenewal } from './login-renewal.ts'
-import { type OutgoingRecord, outgoingBytes } from './outgoing-record.ts'
+import { type OutgoingRecord, outgoingBytes, totalBytes } from './outgoing-record.ts'
 import { TopicLimits } from './topic-limits.ts'
 import { isOneTopics } from './verdict.ts'
 
@@ -223,9 +223,8 @@ export class ExactlyOnceDelivery implements Delivery {
    * it does not change with every breath of the link.
    */
   #timeoutMs(records: readonly OutgoingRecord[]): number {
-    const sizes = records.map(outgoingBytes)
-    const bytes = sizes.reduce((sum, size) => sum + size, 0)
-    const largest = sizes.reduce((a, b) => Math.max(a, b), 0)
+    const bytes = totalBytes(records)
+    const largest = records.reduce((most, record) => Math.max(most, outgoingBytes(record)), 0)
     const oneSend = Math.max(largest, Math.min(bytes, this.#link.batchBytes))
     const wantedMs = Math.max(2 * this.expectedMs(bytes), 4 * this.#link.expectedMs(oneSend))
     const steps = Math.max(0, Math.ceil(Math.log2(wantedMs / TRANSACTION_MS_MIN)))
@@ -240,10 +239,6 @@ export class ExactlyOnceDelivery implements Delivery {
   }
 }
 
-function bytesOf(records: readonly OutgoingRecord[]): number {
-  return records.reduce((sum, record) => sum + outgoingBytes(record), 0)
-}
-
 /** Two stages, the first of at most `bytesMax` if a cut allows that; the same when it fits well. */
 function divide(
   stage: Stage,
@@ -253,8 +248,8 @@ function divide(
 ): Stage[] {
   const { first, end } = stage
   const inside = cuts.filter(cut => cut.records > first && cut.records < end)
-  if (inside.length === 0 || bytesOf(records.slice(first, end)) < 2 * bytesMax) return [stage]
-  const fitting = inside.filter(cut => bytesOf(records.slice(first, cut.records)) <= bytesMax)
+  if (inside.length === 0 || totalBytes(records.slice(first, end)) < 2 * bytesMax) return [stage]
+  const fitting = inside.filter(cut => totalBytes(records.slice(first, cut.records)) <= bytesMax)
   const { records: middle, upTo } = fitting.at(-1) ?? inside[0]
   return [
     { first, end: middle, upTo },

@@ -14,7 +14,7 @@ import {
 } from './driver.ts'
 import { judge } from './kafka-errors.ts'
 import { LinkEstimate } from './link.ts'
-import { type OutgoingRecord, outgoingBytes } from './outgoing-record.ts'
+import { type OutgoingRecord, totalBytes } from './outgoing-record.ts'
 
 /** A call is given up when nothing at all was heard for so long: on a slow link answers trickle. */
 const QUIET_MS_MAX = 10_000
@@ -146,7 +146,7 @@ class KafkaSession implements Session {
     onUnanswered?: (error: UnansweredError) => void
   ): Promise<void> {
     const topicMessages = byTopic(records)
-    const bytes = records.reduce((sum, record) => sum + outgoingBytes(record), 0)
+    const bytes = totalBytes(records)
     const sentBefore = this.#sockets.sentBytes
     const startedAt = performance.now()
     this.#produceMs = 0

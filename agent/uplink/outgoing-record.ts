@@ -21,3 +21,10 @@ export function outgoingBytes(record: OutgoingRecord): number {
   for (const name in record.headers) bytes += 2 + name.length + record.headers[name].length
   return bytes
 }
+
+/** The same of all of them. */
+export function totalBytes(records: readonly OutgoingRecord[]): number {
+  let bytes = 0
+  for (const record of records) bytes += outgoingBytes(record)
+  return bytes
+}

@@ -1,6 +1,6 @@
 import type { Cursor } from '../../core/log/reader.ts'
 import type { Cut, Room } from './delivery.ts'
-import { type OutgoingRecord, outgoingBytes } from './outgoing-record.ts'
+import { type OutgoingRecord, totalBytes } from './outgoing-record.ts'
 
 /** What one log record became; nothing, for a clock mark. */
 interface Rendered {
@@ -52,8 +52,7 @@ export class RenderedRecords {
   }
 
   push(records: OutgoingRecord[], upTo: Cursor, receivedAt: number | undefined): void {
-    let bytes = 0
-    for (const record of records) bytes += outgoingBytes(record)
+    const bytes = totalBytes(records)
     this.#bytes += bytes
     this.#entries.push({ records, bytes, upTo, receivedAt })
   }

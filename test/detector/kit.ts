@@ -73,3 +73,29 @@ export function eventfulReadings(seed: number, count: number, devices = 6): Dete
   }
   return readings
 }
+
+export interface SignalShape {
+  phi?: number
+  /** From trough to crest, in deviations. */
+  swing?: number
+  /** Readings a day. */
+  period?: number
+  /** Rounded to; 0: not at all. */
+  step?: number
+}
+
+/** AR(1) of unit deviation around 100, with a daily shape and rounding. */
+export function ar1Signal(
+  prng: Prng,
+  { phi = 0, swing = 0, period = 1440, step = 0 }: SignalShape
+): () => number {
+  const innovation = Math.sqrt(1 - phi * phi)
+  const phase = prng.float() * 2 * Math.PI
+  let last = 0
+  let i = 0
+  return () => {
+    last = phi * last + innovation * prng.normal()
+    const value = 100 + last + (swing / 2) * Math.sin((2 * Math.PI * i++) / period + phase)
+    return step ? Math.round(value / step) * step : value
+  }
+}

@@ -74,6 +74,25 @@ export function useKafka(): SharedKafka {
 }
 
 /**
+ * Gives the tests of the calling file brokers of their own, removed after them. Without Java and Docker
+ * the tests are skipped; with `CI=true` they fail.
+ *
+ * @param start Not called where there is no Kafka. Keeps for the tests what it starts.
+ */
+export function useOwnKafka(start: () => Promise<{ remove(): Promise<void> }>): void {
+  let missing: string | undefined
+  let own: { remove(): Promise<void> } | undefined
+  beforeAll(async () => {
+    missing = await missingKafka()
+    if (!missing) own = await start()
+  })
+  beforeEach(context => {
+    if (missing) context.skip(missing)
+  })
+  afterAll(() => own?.remove())
+}
+
+/**
  * @returns Why no Kafka can be started here; undefined when it can.
  * @throws With `CI=true`: there a missing broker is a failure, never a skip.
  */

@@ -1,21 +1,16 @@
-import { afterAll, beforeAll, beforeEach, expect, test } from 'vitest'
-import { missingKafka } from '../../kit/kafka.ts'
+import { expect, test } from 'vitest'
+import { useOwnKafka } from '../../kit/kafka.ts'
 import { type SecureKafka, startSecureKafka } from '../../kit/secure-kafka.ts'
 import { MODES, type Mode } from './delivery-kit.ts'
 import { grant, grantedTopic, type Right, revoke, startLane, type Trouble } from './secure-lane.ts'
 
 /** Rights taken away and given back while a lane runs: it parks, says what it lacks, and goes on. */
 
-let missing: string | undefined
 let own: SecureKafka
-beforeAll(async () => {
-  missing = await missingKafka()
-  if (!missing) own = await startSecureKafka()
+useOwnKafka(async () => {
+  own = await startSecureKafka()
+  return own
 })
-beforeEach(context => {
-  if (missing) context.skip(missing)
-})
-afterAll(() => own?.remove())
 
 async function losesAndRegains(
   mode: Mode,

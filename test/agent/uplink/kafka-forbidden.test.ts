@@ -1,12 +1,12 @@
-import { afterAll, beforeAll, beforeEach, expect, test } from 'vitest'
+import { expect, test } from 'vitest'
 import {
   createTopic,
-  missingKafka,
   type OwnKafka,
   readTopic,
   startOwnKafka,
   testClient,
-  uniqueTopic
+  uniqueTopic,
+  useOwnKafka
 } from '../../kit/kafka.ts'
 import { deliveryOf, idsByKey, MODES, running, upTo, wholeIds } from './delivery-kit.ts'
 import { recordsOf } from './records.ts'
@@ -20,22 +20,16 @@ const SEEN_NOT_WRITTEN = [
 ]
 const ANY_ACL = { ...TOPIC, operation: 1, permissionType: 1 }
 
-let missing: string | undefined
 let own: OwnKafka
-beforeAll(async () => {
-  missing = await missingKafka()
-  if (missing) return
+useOwnKafka(async () => {
   own = await startOwnKafka({
     properties: {
       'authorizer.class.name': 'org.apache.kafka.metadata.authorizer.StandardAuthorizer',
       'allow.everyone.if.no.acl.found': 'true'
     }
   })
+  return own
 })
-beforeEach(context => {
-  if (missing) context.skip(missing)
-})
-afterAll(() => own?.remove())
 
 test.each(MODES)(
   '%s: a topic that may not be written parks the lane, which heals; no attempt repeats what other topics took',

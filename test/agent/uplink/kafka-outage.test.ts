@@ -1,11 +1,11 @@
-import { afterAll, beforeAll, beforeEach, expect, test } from 'vitest'
+import { expect, test } from 'vitest'
 import { createTopics, neededAcls, type TopicPlan } from '../../../agent/uplink/kafka-topics.ts'
 import {
-  missingKafka,
   type OwnKafka,
   readTopic,
   startOwnKafka,
-  testClient
+  testClient,
+  useOwnKafka
 } from '../../kit/kafka.ts'
 import { deliveryOf, idsByKey, MODES, running, upTo, wholeIds } from './delivery-kit.ts'
 import { recordsOf } from './records.ts'
@@ -18,16 +18,11 @@ const PLAN: TopicPlan = {
   replicationFactor: null
 }
 
-let missing: string | undefined
 let own: OwnKafka
-beforeAll(async () => {
-  missing = await missingKafka()
-  if (!missing) own = await startOwnKafka()
+useOwnKafka(async () => {
+  own = await startOwnKafka()
+  return own
 })
-beforeEach(context => {
-  if (missing) context.skip(missing)
-})
-afterAll(() => own?.remove())
 
 test('missing topics are created, each as it must be kept, and what is there is left alone', async () => {
   const kafka = testClient([own.address])

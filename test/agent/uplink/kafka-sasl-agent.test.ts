@@ -1,23 +1,24 @@
-import { afterAll, beforeAll, beforeEach, expect, onTestFinished, test } from 'vitest'
+import { beforeAll, expect, onTestFinished, test } from 'vitest'
 import { createTopics } from '../../../agent/uplink/kafka-topics.ts'
 import { judgeDelivery, sequenceOf } from '../../../cli/demo/judge.ts'
 import { HEADERS } from '../../../core/contract/headers.ts'
 import { TOPICS } from '../../../core/contract/topics.ts'
 import { Fleet } from '../../../firmware-sim/fleet.ts'
 import { TestAgent } from '../../kit/agent-process.ts'
-import { missingKafka, readTopic, testClient } from '../../kit/kafka.ts'
+import { readTopic, testClient, useOwnKafka } from '../../kit/kafka.ts'
 import { PASSWORD, type SecureKafka, startSecureKafka, USER } from '../../kit/secure-kafka.ts'
 import { MODES } from './delivery-kit.ts'
 import { grant, type Right } from './secure-lane.ts'
 
 /** The agent as a process, its uplink in a thread: secrets go through both as references. */
 
-let missing: string | undefined
 let own: SecureKafka
-beforeAll(async () => {
-  missing = await missingKafka()
-  if (missing) return
+useOwnKafka(async () => {
   own = await startSecureKafka()
+  return own
+})
+beforeAll(async () => {
+  if (!own) return
   await grant(own, [
     ...(['write', 'describe', 'read'] as const).map(operation => all('topic', operation)),
     ...(['write', 'describe'] as const).map(operation => all('transactionalId', operation)),
@@ -25,10 +26,6 @@ beforeAll(async () => {
     { resource: 'cluster', name: 'kafka-cluster', operation: 'idempotentWrite' }
   ])
 })
-beforeEach(context => {
-  if (missing) context.skip(missing)
-})
-afterAll(() => own?.remove())
 
 const all = (resource: Right['resource'], operation: Right['operation']): Right => ({
   ...{ resource, operation },

@@ -1,21 +1,16 @@
-import { afterAll, beforeAll, beforeEach, expect, test } from 'vitest'
-import { missingKafka } from '../../kit/kafka.ts'
+import { expect, test } from 'vitest'
+import { useOwnKafka } from '../../kit/kafka.ts'
 import { PASSWORD, type SecureKafka, startSecureKafka, USER } from '../../kit/secure-kafka.ts'
 import { MODES } from './delivery-kit.ts'
 import { grantedTopic, type SecureLane, startLane } from './secure-lane.ts'
 
 /** Certificates and passwords that are exchanged under way: nothing is lost, doubled, or restarted. */
 
-let missing: string | undefined
 let own: SecureKafka
-beforeAll(async () => {
-  missing = await missingKafka()
-  if (!missing) own = await startSecureKafka({ clientCertificates: true })
+useOwnKafka(async () => {
+  own = await startSecureKafka({ clientCertificates: true })
+  return own
 })
-beforeEach(context => {
-  if (missing) context.skip(missing)
-})
-afterAll(() => own?.remove())
 
 let password = PASSWORD
 

@@ -1,22 +1,17 @@
-import { afterAll, beforeAll, beforeEach, expect, test } from 'vitest'
+import { expect, test } from 'vitest'
 import { TestAuthority } from '../../kit/certificates.ts'
-import { missingKafka } from '../../kit/kafka.ts'
+import { useOwnKafka } from '../../kit/kafka.ts'
 import { PASSWORD, type SecureKafka, startSecureKafka, USER } from '../../kit/secure-kafka.ts'
 import { MODES } from './delivery-kit.ts'
 import { grantedTopic, startLane } from './secure-lane.ts'
 
 /** Each trouble parks the lane with words for a person, and is over once the file is corrected. */
 
-let missing: string | undefined
 let own: SecureKafka
-beforeAll(async () => {
-  missing = await missingKafka()
-  if (!missing) own = await startSecureKafka({ clientCertificates: true })
+useOwnKafka(async () => {
+  own = await startSecureKafka({ clientCertificates: true })
+  return own
 })
-beforeEach(context => {
-  if (missing) context.skip(missing)
-})
-afterAll(() => own?.remove())
 
 /** Four starts of a broker. */
 const SLOW_MS = 180_000

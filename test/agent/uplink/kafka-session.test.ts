@@ -1,18 +1,16 @@
-import { afterAll, beforeAll, describe } from 'vitest'
+import { describe } from 'vitest'
 import { kafkajsDriver } from '../../../agent/uplink/kafka-session.ts'
-import { missingKafka, testClient } from '../../kit/kafka.ts'
+import { testClient, useOwnKafka } from '../../kit/kafka.ts'
 import { driverChecks } from './driver-checks.ts'
 import { type FarKafka, startFarKafka } from './link-kit.ts'
 
-const missing = await missingKafka()
-
 let far: FarKafka
-beforeAll(async () => {
-  if (!missing) far = await startFarKafka()
+useOwnKafka(async () => {
+  far = await startFarKafka()
+  return far
 })
-afterAll(() => far?.remove())
 
-describe.skipIf(missing)('kafkajs', () => {
+describe('kafkajs', () => {
   const driverOf = (brokers: string[]) =>
     kafkajsDriver({ kafka: () => testClient(brokers), compression: 'none' })
   driverChecks(driverOf, () => far)

@@ -1,20 +1,18 @@
-import { afterAll, beforeAll, expect, test } from 'vitest'
-import { missingKafka } from '../../kit/kafka.ts'
+import { expect, test } from 'vitest'
+import { useOwnKafka } from '../../kit/kafka.ts'
 import { MODES } from './delivery-kit.ts'
 import { type FarKafka, laneOver, startFarKafka } from './link-kit.ts'
 
-const missing = await missingKafka()
-
 let far: FarKafka
-beforeAll(async () => {
-  if (!missing) far = await startFarKafka()
+useOwnKafka(async () => {
+  far = await startFarKafka()
+  return far
 })
-afterAll(() => far?.remove())
 
 /** Of each alert, one after the other. */
 const ALERTS = 5
 
-test.skipIf(missing).each(MODES)(
+test.each(MODES)(
   '%s: an alert passes a backlog of 200,000 readings on a link of 10 kB/s within 10 s',
   async mode => {
     const [telemetryTopic, alertTopic] = [await far.newTopic(), await far.newTopic()]

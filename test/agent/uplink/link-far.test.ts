@@ -1,20 +1,18 @@
-import { afterAll, beforeAll, expect, test } from 'vitest'
-import { missingKafka } from '../../kit/kafka.ts'
+import { expect, test } from 'vitest'
+import { useOwnKafka } from '../../kit/kafka.ts'
 import { type FarKafka, laneOver, startFarKafka } from './link-kit.ts'
 
-const missing = await missingKafka()
-
 let far: FarKafka
-beforeAll(async () => {
-  if (!missing) far = await startFarKafka()
+useOwnKafka(async () => {
+  far = await startFarKafka()
+  return far
 })
-afterAll(() => far?.remove())
 
 const BYTES_PER_SECOND = 1_000_000
 /** Once the batch has grown. */
 const SECONDS = 15
 
-test.skipIf(missing).each([
+test.each([
   // With nothing else on the machine 0.8 and 0.6; what the machine does between sends counts here.
   ['at_least_once', 0.6],
   ['exactly_once', 0.45]

@@ -1,21 +1,19 @@
-import { afterAll, beforeAll, expect, test } from 'vitest'
-import { missingKafka, readTopic, testClient } from '../../kit/kafka.ts'
+import { expect, test } from 'vitest'
+import { readTopic, testClient, useOwnKafka } from '../../kit/kafka.ts'
 import { deliveryOf, MODES, running, upTo } from './delivery-kit.ts'
 import { type FarKafka, startFarKafka } from './link-kit.ts'
 import { recordsOf } from './records.ts'
 
-const missing = await missingKafka()
-
 let far: FarKafka
-beforeAll(async () => {
-  if (!missing) far = await startFarKafka()
+useOwnKafka(async () => {
+  far = await startFarKafka()
+  return far
 })
-afterAll(() => far?.remove())
 
 const LARGE_BYTES = 60_000
 const BYTES_PER_SECOND = 4_000
 
-test.skipIf(missing).each(MODES)(
+test.each(MODES)(
   '%s: a record that needs longer than a transaction and a deadline usually last is delivered once, with the time it needs',
   async mode => {
     await far.link.set({ kind: 'open' })
@@ -46,29 +44,25 @@ test.skipIf(missing).each(MODES)(
   120_000
 )
 
-test.skipIf(missing)(
-  'exactly_once: a batch made for a fast link is delivered in parts once the link is slow, each with its cursor',
-  async () => {
-    await far.link.set({ kind: 'open' })
-    const topic = await far.newTopic(1)
-    const { delivery } = deliveryOf(() => testClient([far.link.address]), 'exactly_once', {
-      transactionalId: topic
-    })
-    await delivery.start(running)
-    expect(await delivery.deliver(recordsOf(topic, 0, 10), upTo(10), running)).toBe(true)
-    await far.link.set({ kind: 'open', bytesPerSecond: BYTES_PER_SECOND, roundTripMs: 50 })
-    // Half a minute's worth: no transaction begun for a fast link lasts so long.
-    const records = recordsOf(topic, 10, 110).map(record => ({
-      ...record,
-      value: Buffer.alloc(1000, 'x')
-    }))
-    const cuts = () => records.map((_, n) => ({ records: n + 1, upTo: upTo(11 + n) }))
-    expect(await delivery.deliver(records, upTo(110), running, cuts)).toBe(true)
-    await far.link.set({ kind: 'open' })
-    const found = await readTopic(far.brokers, topic, { until: 110 })
-    expect(found.map(({ headers }) => Number(headers['fl-id']))).toEqual(
-      Array.from({ length: 110 }, (_, n) => n)
-    )
-  },
-  240_000
-)
+test('exactly_once: a batch made for a fast link is delivered in parts once the link is slow, each with its cursor', async () => {
+  await far.link.set({ kind: 'open' })
+  const topic = await far.newTopic(1)
+  const { delivery } = deliveryOf(() => testClient([far.link.address]), 'exactly_once', {
+    transactionalId: topic
+  })
+  await delivery.start(running)
+  expect(await delivery.deliver(recordsOf(topic, 0, 10), upTo(10), running)).toBe(true)
+  await far.link.set({ kind: 'open', bytesPerSecond: BYTES_PER_SECOND, roundTripMs: 50 })
+  // Half a minute's worth: no transaction begun for a fast link lasts so long.
+  const records = recordsOf(topic, 10, 110).map(record => ({
+    ...record,
+    value: Buffer.alloc(1000, 'x')
+  }))
+  const cuts = () => records.map((_, n) => ({ records: n + 1, upTo: upTo(11 + n) }))
+  expect(await delivery.deliver(records, upTo(110), running, cuts)).toBe(true)
+  await far.link.set({ kind: 'open' })
+  const found = await readTopic(far.brokers, topic, { until: 110 })
+  expect(found.map(({ headers }) => Number(headers['fl-id']))).toEqual(
+    Array.from({ length: 110 }, (_, n) => n)
+  )
+}, 240_000)

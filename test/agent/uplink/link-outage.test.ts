@@ -1,22 +1,20 @@
-import { afterAll, beforeAll, expect, test } from 'vitest'
-import { missingKafka, readTopic } from '../../kit/kafka.ts'
+import { expect, test } from 'vitest'
+import { readTopic, useOwnKafka } from '../../kit/kafka.ts'
 import type { LinkState } from '../../kit/link-proxy.ts'
 import { MODES } from './delivery-kit.ts'
 import { type FarKafka, laneOver, startFarKafka } from './link-kit.ts'
 
-const missing = await missingKafka()
-
 let far: FarKafka
-beforeAll(async () => {
-  if (!missing) far = await startFarKafka()
+useOwnKafka(async () => {
+  far = await startFarKafka()
+  return far
 })
-afterAll(() => far?.remove())
 
 /*
  * Both modes over one link. Where connections are never told of their end only a deadline of our own
  * finds out; nothing is repeated, also not at_least_once, as its producer stays the same.
  */
-test.skipIf(missing).each([
+test.each([
   ['refused', 6_000, 5_000],
   ['reset', 6_000, 5_000],
   // Longer than the deadline, so that what hangs was begun in the outage; and shorter.

@@ -1,26 +1,21 @@
 import http from 'node:http'
 import type { AddressInfo } from 'node:net'
-import { afterAll, beforeAll, beforeEach, expect, onTestFinished, test } from 'vitest'
+import { expect, onTestFinished, test } from 'vitest'
 import { judge } from '../../../agent/uplink/kafka-errors.ts'
 import type { KafkaConfig } from '../../../core/runtime/kafka-config.ts'
 import { kafkaFromConfig } from '../../../core/runtime/kafka-connection.ts'
 import { createLogger, silentLogger } from '../../../core/runtime/log.ts'
 import { grantedTopic } from '../../agent/uplink/secure-lane.ts'
-import { missingKafka, readTopic } from '../../kit/kafka.ts'
+import { readTopic, useOwnKafka } from '../../kit/kafka.ts'
 import { PASSWORD, type SecureKafka, startSecureKafka, USER } from '../../kit/secure-kafka.ts'
 
-let missing: string | undefined
 let own: SecureKafka
-beforeAll(async () => {
-  missing = await missingKafka()
+useOwnKafka(async () => {
   // A login is good for a while, then it must be made again on the same connection (KIP-368).
   const properties = { 'listener.name.client.connections.max.reauth.ms': '12000' }
-  if (!missing) own = await startSecureKafka({ properties })
+  own = await startSecureKafka({ properties })
+  return own
 })
-beforeEach(context => {
-  if (missing) context.skip(missing)
-})
-afterAll(() => own?.remove())
 
 async function sendOne(config: KafkaConfig, topic: string): Promise<void> {
   const producer = kafkaFromConfig(config, 'test', silentLogger).producer({ idempotent: true })

@@ -5,6 +5,7 @@ import { Auto } from '../../../detector/scorer/auto.ts'
 import { rowReason } from '../../../detector/scorer/auto-reason.ts'
 import type { Scorer, Sensitivity } from '../../../detector/scorer/scorer.ts'
 import { ZScore } from '../../../detector/scorer/zscore.ts'
+import { ar1Signal, type SignalShape } from '../kit.ts'
 
 const RAISE = 0.8
 const MINUTE = 60_000
@@ -16,27 +17,9 @@ const RULE: DecisionRule = {
   ...{ offDelayReadings: 5, refractoryReadings: 10, habituation: 1 }
 }
 
-interface Shape {
-  /** Correlation from one reading to the next. */
-  phi?: number
-  /** Daily swing, and rounding, in deviations. */
-  swing?: number
-  step?: number
-}
-
-/** AR(1) of unit deviation around 100, with a daily shape and rounding. */
-function signal(seed: number, intervalMs: number, { phi = 0, swing = 0, step = 0 }: Shape) {
-  const prng = new Prng(seed)
-  const innovation = Math.sqrt(1 - phi * phi)
-  const phase = prng.float() * 2 * Math.PI
-  let last = 0
-  let i = 0
-  return () => {
-    last = phi * last + innovation * prng.normal()
-    const angle = (2 * Math.PI * i++ * intervalMs) / DAY + phase
-    const value = 100 + last + (swing / 2) * Math.sin(angle)
-    return step ? Math.round(value / step) * step : value
-  }
+/** A day's shape, whatever the interval. */
+function signal(seed: number, intervalMs: number, shape: Omit<SignalShape, 'period'>) {
+  return ar1Signal(new Prng(seed), { ...shape, period: DAY / intervalMs })
 }
 
 /** One series with its decision, as the engine has it. */
@@ -78,7 +61,7 @@ class Series {
   }
 }
 
-const SHAPES: Shape[] = [
+const SHAPES: SignalShape[] = [
   {},
   { phi: 0.5 },
   { phi: 0.9 },
@@ -109,7 +92,7 @@ test.each([500, MINUTE, 5 * MINUTE])(
 )
 
 /** Share of runs in which a disturbance, after 16 days of a reading a minute, is raised in time. */
-function recall(shape: Shape, magnitude: number, readings: number, within: number): number {
+function recall(shape: SignalShape, magnitude: number, readings: number, within: number): number {
   const runs = 30
   let found = 0
   for (let seed = 1; seed <= runs; seed++) {
@@ -126,7 +109,7 @@ function recall(shape: Shape, magnitude: number, readings: number, within: numbe
   return found / runs
 }
 
-const FLEET: Shape[] = [
+const FLEET: SignalShape[] = [
   { phi: 0.9 },
   { step: 0.5 },
   { swing: 5, step: 0.5 },

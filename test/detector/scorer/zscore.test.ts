@@ -1,22 +1,10 @@
 import { expect, test } from 'vitest'
 import { Prng } from '../../../core/runtime/prng.ts'
 import { ZScore } from '../../../detector/scorer/zscore.ts'
+import { ar1Signal } from '../kit.ts'
 
 const RAISE = 0.8
 const STEP_MS = 500
-
-/** AR(1) of unit deviation, with a daily shape and rounding. */
-function signal(prng: Prng, phi: number, swing = 0, period = 1440, step = 0): () => number {
-  const innovation = Math.sqrt(1 - phi * phi)
-  const phase = prng.float() * 2 * Math.PI
-  let last = 0
-  let i = 0
-  return () => {
-    last = phi * last + innovation * prng.normal()
-    const value = 100 + last + (swing / 2) * Math.sin((2 * Math.PI * i++) / period + phase)
-    return step ? Math.round(value / step) * step : value
-  }
-}
 
 class Series {
   readonly scorer = new ZScore({ warmUpReadings: 30 })
@@ -51,7 +39,7 @@ test.each(NOISES)('at most one false alert in 10,000 readings of %o', noise => {
   const series = 6
   let raised = 0
   for (let seed = 1; seed <= series; seed++) {
-    const next = signal(new Prng(seed), noise.phi, noise.swing, noise.period, noise.step)
+    const next = ar1Signal(new Prng(seed), noise)
     const one = new Series()
     let rest = 0
     for (let i = 0; i < readings; i++) {
@@ -74,7 +62,7 @@ function recall(options: {
   const runs = 300
   const delays: number[] = []
   for (let seed = 1; seed <= runs; seed++) {
-    const next = signal(new Prng(1000 + seed), options.phi)
+    const next = ar1Signal(new Prng(1000 + seed), { phi: options.phi })
     const one = new Series()
     for (let i = 0; i < options.after; i++) one.take(next())
     for (let i = 0; i < options.within; i++) {
@@ -174,7 +162,7 @@ test('a spike does not blind: the next one is found too, and the readings betwee
 })
 
 test('a pause or a reading out of order is no surprise by itself', () => {
-  const next = signal(new Prng(10), 0.9)
+  const next = ar1Signal(new Prng(10), { phi: 0.9 })
   const { scorer } = new Series()
   let at = 0
   for (let i = 0; i < 500; i++) {
