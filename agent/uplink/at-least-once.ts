@@ -40,6 +40,10 @@ export class AtLeastOnceDelivery implements Delivery {
     return { bytes: this.#link.batchBytes, records: this.#options.batchRecordsMax }
   }
 
+  get roomAhead(): Room {
+    return { bytes: this.#link.batchBytesAhead, records: this.#options.batchRecordsMax }
+  }
+
   expectedMs(bytes: number): number {
     return this.#link.expectedMs(bytes)
   }

@@ -20,6 +20,8 @@ export interface Cut {
 export interface Delivery {
   /** What the next batch may hold, as the link is just now; a single larger record goes alone. */
   readonly room: Room
+  /** What the one after it may have grown to: worth reading while a batch is under way. */
+  readonly roomAhead: Room
   /** How long the link is thought to need for a batch, ms; 0 while nothing is known. */
   expectedMs(bytes: number): number
   /**

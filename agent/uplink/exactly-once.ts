@@ -69,10 +69,15 @@ export class ExactlyOnceDelivery implements Delivery {
   }
 
   get room(): Room {
-    const records = this.#options.batchRecordsMax
     // One, until it is known how long it takes.
-    const sends = this.#link.bytesPerSecond === undefined ? 1 : SENDS_MAX
-    return { bytes: this.#link.batchBytes * sends, records: records * sends }
+    return this.#roomFor(
+      this.#link.batchBytes,
+      this.#link.bytesPerSecond === undefined ? 1 : SENDS_MAX
+    )
+  }
+
+  get roomAhead(): Room {
+    return this.#roomFor(this.#link.batchBytesAhead, SENDS_MAX)
   }
 
   expectedMs(bytes: number): number {
@@ -216,6 +221,10 @@ export class ExactlyOnceDelivery implements Delivery {
       await session.close()
       throw error
     }
+  }
+
+  #roomFor(bytes: number, sends: number): Room {
+    return { bytes: bytes * sends, records: this.#options.batchRecordsMax * sends }
   }
 
   /**

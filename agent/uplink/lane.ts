@@ -238,9 +238,8 @@ export class Lane implements LaneView {
 
   /** Unless enough is there for the next batch; one read at a time. */
   #readAhead(linger: boolean, signal?: AbortSignal): void {
-    const { room } = this.#options.delivery
-    if (this.#reading || this.#queue.bytes >= room.bytes || this.#queue.count >= room.records)
-      return
+    const { bytes, records } = this.#options.delivery.roomAhead
+    if (this.#reading || this.#queue.bytes >= bytes || this.#queue.count >= records) return
     this.#reading = this.#read(linger, signal)
       // What was read before is delivered first.
       .catch(error => {
@@ -255,10 +254,9 @@ export class Lane implements LaneView {
     const { reader, delivery, lingerMs, render, clock } = this.#options
     if (linger) await pause(lingerMs, this.#hardStop.signal)
     if (this.#hardStop.signal.aborted) return
-    const { room } = delivery
+    const { bytes: bytesMax, records: recordsMax } = delivery.roomAhead
     const batch = await reader.read({
-      bytesMax: room.bytes,
-      recordsMax: room.records,
+      ...{ bytesMax, recordsMax },
       // While stopping, what is there is still read; an empty log ends the lane.
       signal: signal ? AbortSignal.any([signal, this.#stopping.signal]) : this.#stopping.signal
     })

@@ -50,6 +50,11 @@ export class LinkEstimate {
     return Math.min(this.#bytesMax, Math.max(BATCH_BYTES_MIN, bytes))
   }
 
+  /** What the next batch may have grown to once the one under way is answered. */
+  get batchBytesAhead(): number {
+    return Math.min(this.#bytesMax, GROWTH * this.batchBytes)
+  }
+
   /** The shortest answer to a small question; 0 while none is known. */
   get roundTripMs(): number {
     return this.#roundTripMs ?? 0

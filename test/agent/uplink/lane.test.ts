@@ -24,7 +24,7 @@ class FakeReader implements LogReader {
     this.end = end
   }
 
-  async read({ signal }: ReadOptions): Promise<LogBatch | undefined> {
+  async read({ recordsMax = 2, signal }: ReadOptions): Promise<LogBatch | undefined> {
     while (this.position.offset >= this.end) {
       if (signal?.aborted || this.closed) return undefined
       await new Promise<void>(resolve => {
@@ -34,7 +34,7 @@ class FakeReader implements LogReader {
     }
     this.reads++
     const first = this.position.offset
-    this.position = at(Math.min(this.end, first + 2))
+    this.position = at(Math.min(this.end, first + recordsMax))
     const records = Array.from({ length: this.position.offset - first }, (_, n) => ({
       ...at(first + n),
       payload: Buffer.from(String(first + n))
@@ -67,6 +67,8 @@ class FakeReader implements LogReader {
 /** Kafka answers when it is told to. */
 class FakeDelivery implements Delivery {
   room = { bytes: 1 << 20, records: 2 }
+  /** Records. */
+  ahead = 0
   thought = 0
   readonly batches: { values: string[]; upTo: Cursor }[] = []
   committed: Cursor | undefined
@@ -75,6 +77,10 @@ class FakeDelivery implements Delivery {
   /** Until it resolves Kafka is not found. */
   connecting: Promise<void> = Promise.resolve()
   #waiting: ((done: boolean) => void)[] = []
+
+  get roomAhead() {
+    return { ...this.room, records: Math.max(this.ahead, this.room.records) }
+  }
 
   async start(signal: AbortSignal): Promise<Cursor | undefined> {
     const aborted = new Promise<void>(resolve => signal.addEventListener('abort', () => resolve()))
@@ -321,6 +327,23 @@ test('a batch is as large as there is room for when it is sent, and the cursor s
   delivery.answer()
   await expect.poll(() => delivery.batches.length).toBe(2)
   expect(delivery.batches[1]).toEqual({ values: ['2'], upTo: at(3) })
+  await lane.stop(0)
+})
+
+test('a link found to be fast gets a batch as large as it is good for at once', async () => {
+  const { lane, delivery } = laneOf(12, (_, kafka) => {
+    kafka.held = true
+    kafka.room = { bytes: 1 << 20, records: 1 }
+    kafka.ahead = 4
+  })
+  await expect.poll(() => delivery.batches.length).toBe(1)
+  for (const records of [4, 8]) {
+    Object.assign(delivery, { room: { bytes: 1 << 20, records }, ahead: 4 * records })
+    await new Promise(resolve => setImmediate(resolve))
+    delivery.answer()
+    await expect.poll(() => delivery.batches.length).toBe(records / 4 + 1)
+  }
+  expect(delivery.batches.map(({ values }) => values.length)).toEqual([1, 4, 7])
   await lane.stop(0)
 })
 
