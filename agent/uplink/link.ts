@@ -9,8 +9,6 @@ const BATCH_MS_MAX = 1_000
 const GROWTH = 4
 /** A shorter transfer tells only that the link is at least so fast. */
 const QUICK_MS = 250
-/** Of a new sample in the estimate, where it does not differ much. */
-const SAMPLE_WEIGHT = 0.3
 const DEADLINE_MS_MIN = 10_000
 /** A send may take so many times longer than the estimate says. */
 const DEADLINE_FACTOR = 4
@@ -123,6 +121,5 @@ export class LinkEstimate {
 /** Falls at once, rises half-way, and smooths what is noise. */
 function blend(rate: number | undefined, sample: number): number {
   if (rate === undefined || sample < rate * 0.75) return sample
-  const weight = sample > rate * 1.25 ? 0.5 : SAMPLE_WEIGHT
-  return rate + weight * (sample - rate)
+  return (rate + sample) / 2
 }
