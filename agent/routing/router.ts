@@ -34,7 +34,11 @@ export interface RoutedReading {
   /** Event time, epoch ms. */
   at: number
   receivedAt: number
+  /** What the device's clock said, believed or not. */
+  observedAt?: number
   values: { metric: string; value: number }[]
+  /** Metrics that are null or text. */
+  unusable?: string[]
 }
 
 /** What a route kept from Kafka because it was told to. */
@@ -105,7 +109,8 @@ export class Router {
     const { wanted } = this.#branches.table.match(message)
     const match = wanted.find(({ config }) => config.codec !== 'raw')
     if (!match) return []
-    const decoded = decodePayload(match.config.codec, message.payload, match.metric, match.fields)
+    const { codec } = match.config
+    const decoded = decodePayload(codec, message.payload, match.metric, match.fields, true)
     if (!decoded.ok) return []
     const { receivedAt } = this.#receivedAt(message)
     const eventId = this.#eventIdOf(record)
@@ -118,7 +123,7 @@ export class Router {
       device: match.device,
       at: this.#branches.believedTime(payload.observedAt, receivedAt),
       receivedAt,
-      values: payload.values
+      ...payload
     }))
   }
 

@@ -21,6 +21,14 @@ export interface WantedTopic {
 
 const BROKER_DEFAULT = -1
 const ANSWER_MS_MAX = 30_000
+/**
+ * Whoever takes a partition over reads all of its state: what was written over must go soon. Kafka
+ * compacts only what is no longer written to, and by default only when half of it can go.
+ */
+const STATE_ENTRIES = [
+  { name: 'segment.bytes', value: String(32 << 20) },
+  { name: 'min.cleanable.dirty.ratio', value: '0.2' }
+]
 
 /** Which topics an agent and its detector write, and how they are kept. */
 export function wantedTopics(plan: TopicPlan): WantedTopic[] {
@@ -65,7 +73,10 @@ function topicConfig(wanted: WantedTopic, replicationFactor: number | null): ITo
     topic: wanted.topic,
     numPartitions: wanted.partitions,
     replicationFactor: replicationFactor ?? BROKER_DEFAULT,
-    configEntries: wanted.compacted ? [{ name: 'cleanup.policy', value: 'compact' }] : []
+    configEntries: [
+      ...(wanted.compacted ? [{ name: 'cleanup.policy', value: 'compact' }] : []),
+      ...(wanted.topic === TOPICS.detectorState ? STATE_ENTRIES : [])
+    ]
   }
 }
 
@@ -82,4 +93,19 @@ export function neededAcls(plan: TopicPlan, exactlyOnce: boolean, agentId: strin
     acls.push(`--operation Read --operation Describe --topic ${TOPICS.cursors}`)
   }
   return acls
+}
+
+/** The ACLs that the user of a central detector needs, in the same form. */
+export function detectorAcls(plan: TopicPlan, group: string, topics: readonly string[]): string[] {
+  const prefixed = '--resource-pattern-type prefixed'
+  const both = '--operation Read --operation Describe'
+  const written = [plan.alerts, plan.deadLetters]
+  return [
+    ...topics.map(topic => `${both} --topic ${topic}`),
+    ...written.map(topic => `--operation Write --operation Describe --topic ${topic}`),
+    `--operation Read --operation Write --operation Describe --topic ${TOPICS.detectorState}`,
+    `${both} --group ${group}`,
+    `--operation Write --operation Describe ${prefixed} --transactional-id ${group}/`,
+    '--operation IdempotentWrite --cluster'
+  ]
 }

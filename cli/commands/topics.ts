@@ -1,6 +1,11 @@
 import { Command } from 'commander'
 import { topicPlanOf } from '../../agent/agent.ts'
-import { createTopics, neededAcls, wantedTopics } from '../../agent/uplink/kafka-topics.ts'
+import {
+  createTopics,
+  detectorAcls,
+  neededAcls,
+  wantedTopics
+} from '../../agent/uplink/kafka-topics.ts'
 import { messageOf, OperationalError } from '../../core/runtime/errors.ts'
 import { kafkaFromConfig } from '../../core/runtime/kafka-connection.ts'
 import { createLogger } from '../../core/runtime/log.ts'
@@ -51,5 +56,11 @@ async function create(flags: { config?: string; kafka?: string; id?: string }): 
   const agentId = config.agent.id ?? 'AGENT'
   const acls = neededAcls(plan, config.uplink.delivery === 'exactly_once', agentId)
   lines.push('', 'ACLs of an agent, for kafka-acls --add --allow-principal User:NAME:')
-  process.stdout.write(`${[...lines, ...acls.map(acl => `  ${acl}`)].join('\n')}\n`)
+  lines.push(...acls.map(acl => `  ${acl}`))
+  const { scope, group, topics } = config.detector
+  if (scope === 'central') {
+    lines.push('', 'ACLs of a central detector:')
+    lines.push(...detectorAcls(plan, group, topics).map(acl => `  ${acl}`))
+  }
+  process.stdout.write(`${lines.join('\n')}\n`)
 }

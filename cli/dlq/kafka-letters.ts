@@ -81,11 +81,29 @@ export async function readLetters(
   end: Places,
   take: (letter: DeadLetter) => boolean
 ): Promise<Places | undefined> {
+  return readSpan(kafka, topic, 'fieldline.dlq.reader', from, end, (partition, message) =>
+    take(letterOf(partition, Number(message.offset), message))
+  )
+}
+
+/**
+ * The same for the records of any topic.
+ *
+ * @param role Beginning of the name of the group that is joined for it, and keeps nothing.
+ */
+export async function readSpan(
+  kafka: Kafka,
+  topic: string,
+  role: string,
+  from: Places,
+  end: Places,
+  take: (partition: number, message: KafkaMessage) => boolean
+): Promise<Places | undefined> {
   const next = new Map(from)
   const missing = new Set([...end].filter(([p, e]) => (from.get(p) ?? 0) < e).map(([p]) => p))
   if (missing.size === 0) return undefined
   const consumer = kafka.consumer({
-    groupId: `fieldline.dlq.reader-${randomUUID()}`,
+    groupId: `${role}-${randomUUID()}`,
     maxWaitTimeInMs: FETCH_WAIT_MS,
     allowAutoTopicCreation: false,
     retry: KAFKA_CONSUMER_RETRY
@@ -134,7 +152,7 @@ export async function readLetters(
           if (full || offset < (next.get(partition) ?? 0)) continue
           if (offset >= (end.get(partition) ?? 0)) break
           next.set(partition, offset + 1)
-          full = !take(letterOf(partition, offset, message))
+          full = !take(partition, message)
         }
         if (full) settle()
       }

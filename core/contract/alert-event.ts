@@ -38,9 +38,11 @@ export interface AlertData {
   clearedAt?: string
   /** Of a cleared alert: clearedAt − startedAt. */
   durationMs?: number
-  peak: { score: number; value?: number; at: string }
+  /** `metric`: whose value it is, in an alert of the device. */
+  peak: { score: number; value?: number; metric?: string; at: string }
   /** Readings counted while open. */
   samples: number
+  /** Series that take part, largest share first; of a cleared alert, all that ever did. */
   contributions: { metric: string; share: number }[]
   /** One sentence for a person. */
   reason: string
@@ -57,7 +59,7 @@ export interface AlertEvent {
   /** `/fieldline/{agentId}` at the edge, `/fieldline/{group}` centrally. */
   source: string
   type: `io.fieldline.alert.${AlertState}`
-  /** `site/device/metric`, each part through encodeURIComponent. */
+  /** `site/device/metric`, of the device as a whole `site/device`; parts through encodeURIComponent. */
   subject: string
   /** RFC 3339, event time. */
   time: string
@@ -74,9 +76,13 @@ function encodePart(part: string): string {
   return encodeURIComponent(part.toWellFormed())
 }
 
-/** Subject of a series, and the stem of its alert ids. */
+/** The stem of a series' alert ids; `-` for the device as a whole. */
 export function seriesSubject(site: string, device: string, metric: string): string {
   return [site, device, metric].map(encodePart).join('/')
+}
+
+function subjectOf({ site, device, metric }: AlertData): string {
+  return (metric === '-' ? [site, device] : [site, device, metric]).map(encodePart).join('/')
 }
 
 /** @param startedAt Event time of the first reading counted, epoch ms. */
@@ -98,7 +104,7 @@ export function alertEvent(source: string, transition: number, data: AlertData):
     id: `${data.alertId}#${transition}`,
     source,
     type: `io.fieldline.alert.${data.state}`,
-    subject: seriesSubject(data.site, data.device, data.metric),
+    subject: subjectOf(data),
     time: data.at,
     datacontenttype: 'application/json',
     dataschema: ALERT_SCHEMA_ID,

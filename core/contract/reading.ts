@@ -11,6 +11,8 @@ export interface DecodedPayload {
   /** Device's own time, epoch ms; absent when the payload has none that can be read. */
   observedAt?: number
   values: Value[]
+  /** Metrics whose leaf is null or text, where asked for and any: a sensor may have failed. */
+  unusable?: string[]
 }
 
 export const CODECS = ['json', 'number', 'raw'] as const
@@ -19,6 +21,7 @@ export type Codec = (typeof CODECS)[number]
 /** Limits on strangers' payloads: what lies beyond is not decoded, never an error of ours. */
 const DEPTH_MAX = 8
 const VALUES_MAX = 512
+const UNUSABLE_MAX = 32
 const METRIC_CHARS_MAX = 256
 const TIME_NAMES = new Set(['ts', 'timestamp', 'time'])
 /** Leaves that count or identify; as series they would only raise false alerts. */
@@ -39,6 +42,7 @@ export type DecodeResult =
  *
  * @param metric The topic's `{metric}`, if the route has one. With it, a leaf `value` or `v`, or
  *   one named like it, is the metric itself and any other leaf is `metric.leaf`.
+ * @param withUnusable Also name the leaves that are null or text.
  * @returns One payload, or one an element for a top-level array of objects; a payload without a
  *   number has no values. Booleans, strings and nulls are no values.
  */
@@ -46,7 +50,8 @@ export function decodePayload(
   codec: Codec,
   payload: Uint8Array,
   metric: string | undefined,
-  fields?: ReadonlySet<string>
+  fields?: ReadonlySet<string>,
+  withUnusable = false
 ): DecodeResult {
   if (codec === 'raw') return { ok: true, payloads: [] }
   const text = Buffer.from(payload.buffer, payload.byteOffset, payload.byteLength).toString('utf8')
@@ -63,11 +68,16 @@ export function decodePayload(
   const payloads: DecodedPayload[] = []
   for (const element of elements) {
     const values: Value[] = []
-    if (!collect(element, [], metric, values, fields)) {
+    const unusable: string[] | undefined = withUnusable ? [] : undefined
+    if (!collect(element, [], metric, { values, unusable }, fields)) {
       return { ok: false, reason: 'too_deep', detail: `more than ${DEPTH_MAX} levels` }
     }
     const observedAt = isObject(element) ? timeOf(element) : undefined
-    payloads.push(observedAt === undefined ? { values } : { observedAt, values })
+    payloads.push({
+      ...(observedAt === undefined ? {} : { observedAt }),
+      values,
+      ...(unusable && unusable.length > 0 ? { unusable } : {})
+    })
   }
   return { ok: true, payloads, ...(several ? { several } : {}) }
 }
@@ -89,29 +99,50 @@ function single(metric: string, value: number): DecodeResult {
   return { ok: true, payloads: [{ values: [{ metric, value }] }] }
 }
 
+interface Leaves {
+  values: Value[]
+  /** Absent: not asked for. */
+  unusable: string[] | undefined
+}
+
+function collectUnusable(
+  path: string[],
+  metric: string | undefined,
+  into: string[],
+  fields: ReadonlySet<string> | undefined
+): void {
+  if (into.length >= UNUSABLE_MAX) return
+  const name = metricName(path, metric)
+  if (name.length <= METRIC_CHARS_MAX && isSeries(path, name, fields)) into.push(name)
+}
+
 /** @returns false when the element nests deeper than the limit. */
 function collect(
   node: unknown,
   path: string[],
   metric: string | undefined,
-  into: Value[],
+  into: Leaves,
   fields: ReadonlySet<string> | undefined
 ): boolean {
-  if (into.length >= VALUES_MAX) return true
+  if (into.values.length >= VALUES_MAX) return true
   if (typeof node === 'number') {
     const name = metricName(path, metric)
     if (name.length <= METRIC_CHARS_MAX && Number.isFinite(node) && isSeries(path, name, fields)) {
-      into.push({ metric: name, value: node })
+      into.values.push({ metric: name, value: node })
     }
     return true
   }
-  if (typeof node !== 'object' || node === null) return true
+  if (typeof node !== 'object' || node === null) {
+    if (into.unusable) collectUnusable(path, metric, into.unusable, fields)
+    return true
+  }
   if (path.length >= DEPTH_MAX) return false
   // Not Object.entries: of a million elements it would make a million pairs first.
   for (const key in node) {
-    if (into.length >= VALUES_MAX) return true
+    if (into.values.length >= VALUES_MAX) return true
     const child = (node as Record<string, unknown>)[key]
-    if (typeof child !== 'number' && typeof child !== 'object') continue
+    const kind = typeof child
+    if (kind !== 'number' && kind !== 'object' && !(into.unusable && kind === 'string')) continue
     if (!collect(child, [...path, key], metric, into, fields)) return false
   }
   return true

@@ -22,6 +22,7 @@ export const ERRORS = {
   LOCAL_KAFKA_FAILED: { exit: 1, retryable: false, summary: 'the local Kafka did not start' },
   TOOL_MISSING: { exit: 1, retryable: false, summary: 'a program that is needed is not installed' },
   MODEL_UNUSABLE: { exit: 1, retryable: false, summary: 'an ONNX model cannot be used' },
+  HISTORY_UNFIT: { exit: 1, retryable: false, summary: 'a history cannot be learned from' },
   INPUT_UNREADABLE: { exit: 1, retryable: false, summary: 'an input file cannot be read' }
 } as const
 

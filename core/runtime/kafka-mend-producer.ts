@@ -13,8 +13,32 @@ import { pause } from './deadline.ts'
  *      (`admin`), which asks for all topics twice more. Here the producer's own serves.
  */
 
-interface Broker {
+/** A broker's partition, read_committed, as it answers a fetch. */
+export interface FetchedPartition {
+  partition: number
+  highWatermark: string
+  lastStableOffset: string
+  messages: unknown[]
+}
+
+export interface Broker {
   nodeId: number
+  /** @param request `isolationLevel` 1: read_committed. */
+  fetch(request: {
+    isolationLevel: 0 | 1
+    maxWaitTime: number
+    maxBytes: number
+    topics: {
+      topic: string
+      partitions: { partition: number; fetchOffset: string; maxBytes: number }[]
+    }[]
+  }): Promise<{ responses: { topicName: string; partitions: FetchedPartition[] }[] }>
+  /** @param request `timestamp` −1: the end, −2: the beginning. */
+  listOffsets(request: {
+    replicaId: number
+    isolationLevel: 0 | 1
+    topics: { topic: string; partitions: { partition: number; timestamp: string }[] }[]
+  }): Promise<{ responses: { topic: string; partitions: { offset: string }[] }[] }>
   lookupRequest(apiKey: number, definition: unknown): (options: MetadataOptions) => ProtocolCall
   metadata(topics?: string[]): Promise<unknown>
   offsetFetch(request: {
@@ -43,13 +67,14 @@ interface ProtocolCall {
   response: unknown
 }
 
-interface Cluster {
+export interface Cluster {
+  findLeaderForPartitions(topic: string, partitions: number[]): Record<string, number[]>
   brokerPool: {
     metadata: { clusterId: string } | null
     createBroker(options: unknown): Broker
   }
   addMultipleTargetTopics(topics: string[]): Promise<void>
-  findBroker(node: { nodeId: number }): Promise<Broker>
+  findBroker(node: { nodeId: number | string }): Promise<Broker>
   findGroupCoordinator(group: { groupId: string; coordinatorType?: number }): Promise<Broker>
 }
 
@@ -74,7 +99,7 @@ export function createProducerWith(original: CreateProducer, Encoder: new () => 
 }
 
 /**
- * What a group has committed of partition 0 of a topic, as the producer's connection tells.
+ * What a group has committed of one partition of a topic, as the producer's connection tells.
  *
  * What a transaction has just committed shows only once its markers are written: after the fencing by
  * a producer with the same transactional id, not before.
@@ -85,18 +110,25 @@ export function createProducerWith(original: CreateProducer, Encoder: new () => 
 export async function committedOffset(
   producer: Producer,
   groupId: string,
-  topic: string
+  topic: string,
+  partition = 0
 ): Promise<{ clusterId: string; committed: CommittedOffset | undefined }> {
-  const cluster = clusters.get(producer)
-  assert(cluster, 'not a producer of a mended client')
+  const cluster = clusterOf(producer)
   await cluster.addMultipleTargetTopics([topic])
-  const topics = [{ topic, partitions: [{ partition: 0 }] }]
+  const topics = [{ topic, partitions: [{ partition }] }]
   const { responses } = await withCoordinator(cluster, groupId, coordinator =>
     coordinator.offsetFetch({ groupId, topics })
   )
-  const committed = responses[0]?.partitions.find(({ partition }) => partition === 0)
+  const committed = responses[0]?.partitions.find(answer => answer.partition === partition)
   const clusterId = cluster.brokerPool.metadata?.clusterId ?? ''
   return { clusterId, committed: Number(committed?.offset ?? -1) < 0 ? undefined : committed }
+}
+
+/** What a producer of a mended client knows of its brokers, and its connections to them. */
+export function clusterOf(producer: Producer): Cluster {
+  const cluster = clusters.get(producer)
+  assert(cluster, 'not a producer of a mended client')
+  return cluster
 }
 
 /** A young cluster, or one that moves a group, needs a moment. */

@@ -9,6 +9,7 @@ export class KafkaSockets {
   /** When anything was last heard, a connection made included; `performance.now()`, ms. */
   heardAt = Number.NEGATIVE_INFINITY
   readonly #open = new Set<net.Socket>()
+  #closed = false
   #closedBytes = 0
 
   /** Bytes handed to all connections so far. */
@@ -19,6 +20,7 @@ export class KafkaSockets {
   }
 
   add(socket: net.Socket): void {
+    if (this.#closed) process.nextTick(() => socket.destroy(new Error('the client was given up')))
     const hear = () => {
       this.heardAt = performance.now()
     }
@@ -40,9 +42,20 @@ export class KafkaSockets {
     for (const socket of this.#open) {
       // The client rejects what it waits for at a timeout or an error, not at a mere close.
       socket.emit('timeout')
-      if (isPlain(socket) && !socket.connecting) socket.resetAndDestroy()
+      // Node cannot reset one that is being closed: it would stay open for ever.
+      const resets = isPlain(socket) && !socket.connecting && !socket.writableEnded
+      if (resets) socket.resetAndDestroy()
       else socket.destroy()
     }
+  }
+
+  /**
+   * Breaks all connections and those to come: a consumer that is told to stop while it joins its group
+   * would otherwise join it all the same, and stay.
+   */
+  close(): void {
+    this.#closed = true
+    this.break()
   }
 }
 

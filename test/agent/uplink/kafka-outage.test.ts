@@ -1,5 +1,10 @@
 import { expect, test } from 'vitest'
-import { createTopics, neededAcls, type TopicPlan } from '../../../agent/uplink/kafka-topics.ts'
+import {
+  createTopics,
+  detectorAcls,
+  neededAcls,
+  type TopicPlan
+} from '../../../agent/uplink/kafka-topics.ts'
 import {
   type OwnKafka,
   readTopic,
@@ -50,6 +55,12 @@ test('missing topics are created, each as it must be kept, and what is there is 
     includeSynonyms: false,
     resources: names.map(name => ({ type: 2, name, configNames: ['cleanup.policy'] }))
   })
+  // Whoever takes a partition over reads it whole.
+  const state = await admin.describeConfigs({
+    includeSynonyms: false,
+    resources: [{ type: 2, name: 'fieldline.detector-state', configNames: ['segment.bytes'] }]
+  })
+  expect(state.resources[0].configEntries[0].configValue).toBe(String(32 << 20))
   await admin.disconnect()
   const policies = resources.map(r => [r.resourceName, r.configEntries[0].configValue])
   expect(Object.fromEntries(policies)).toEqual({
@@ -68,6 +79,17 @@ test('the rights an agent needs name its topics, and for exactly_once its ids an
   expect(exact).toContain('--transactional-id fieldline.gateway-7.')
   expect(exact).toContain('--group fieldline.gateway-7.')
   expect(exact).toContain('--topic fieldline.cursors')
+})
+
+test('the rights a central detector needs name what it reads, its state, its group and its ids', () => {
+  const acls = detectorAcls(PLAN, 'fleet', ['telemetry', 'vibration']).join('\n')
+  expect(acls).toContain('--operation Read --operation Describe --topic vibration')
+  expect(acls).toContain('--operation Write --operation Describe --topic fieldline.alerts')
+  expect(acls).toContain(
+    '--operation Read --operation Write --operation Describe --topic fieldline.detector-state'
+  )
+  expect(acls).toContain('--group fleet')
+  expect(acls).toContain('--resource-pattern-type prefixed --transactional-id fleet/')
 })
 
 test.each(MODES)(

@@ -166,3 +166,20 @@ test('ts, timestamp and time are looked at in this order until one can be read',
   expect(read({ time: 1, timestamp: 2, ts: AT })).toEqual([{ observedAt: AT }])
   expect(read({ ts: null, timestamp: 'never', time: AT })).toEqual([{ observedAt: AT }])
 })
+
+test('null and text are named where that is asked for, and stay no values', () => {
+  const payload = Buffer.from(
+    JSON.stringify({ a: 1, b: null, c: 'NaN', d: true, ts: 'now', id: 'x', motor: { temp: null } })
+  )
+  const asked = decodePayload('json', payload, undefined, undefined, true)
+  expect(asked).toMatchObject({
+    payloads: [{ values: [{ metric: 'a', value: 1 }], unusable: ['b', 'c', 'motor.temp'] }]
+  })
+  const wanted = decodePayload('json', payload, undefined, new Set(['a', 'c']), true)
+  expect(wanted).toMatchObject({ payloads: [{ unusable: ['c'] }] })
+  const plain = decodePayload('json', payload, undefined)
+  expect(plain).toEqual({ ok: true, payloads: [{ values: [{ metric: 'a', value: 1 }] }] })
+  const many = Object.fromEntries(Array.from({ length: 500 }, (_, i) => [`m${i}`, null]))
+  const limited = decodePayload('json', Buffer.from(JSON.stringify(many)), 'x', undefined, true)
+  expect(limited.ok && limited.payloads[0].unusable?.length).toBe(32)
+})

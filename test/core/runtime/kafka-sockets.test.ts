@@ -1,6 +1,6 @@
 import net from 'node:net'
 import { expect, onTestFinished, test } from 'vitest'
-import { socketsOf } from '../../../core/runtime/kafka-sockets.ts'
+import { KafkaSockets, socketsOf } from '../../../core/runtime/kafka-sockets.ts'
 import { createTopic, readTopic, testClient, uniqueTopic, useKafka } from '../../kit/kafka.ts'
 
 const shared = useKafka()
@@ -53,4 +53,30 @@ test('a connection that is made and never answered is broken too', async () => {
   const breaking = setInterval(() => socketsOf(kafka).break(), 20)
   await expect(connected).rejects.toThrow()
   clearInterval(breaking)
+})
+
+test('a connection that is being closed is broken for good, too: nothing keeps the process', async () => {
+  const server = net
+    .createServer({ allowHalfOpen: true }, socket => void socket.on('error', () => {}))
+    .listen(0, '127.0.0.1')
+  await new Promise(resolve => server.once('listening', resolve))
+  onTestFinished(() => void server.close())
+  const sockets = new KafkaSockets()
+  const socket = net.connect((server.address() as net.AddressInfo).port, '127.0.0.1')
+  sockets.add(socket)
+  socket.on('error', () => {})
+  await new Promise(resolve => socket.once('connect', resolve))
+  const closed = new Promise(resolve => socket.once('close', resolve))
+  socket.end()
+  sockets.break()
+  await closed
+  const { _handle } = socket as net.Socket & { _handle: unknown }
+  expect(_handle).toBeNull()
+})
+
+test('a client that was given up gets no connection any more', async () => {
+  const kafka = shared.client()
+  const admin = kafka.admin({ retry: { retries: 0 } })
+  socketsOf(kafka).close()
+  await expect(admin.connect()).rejects.toThrow('the client was given up')
 })
