@@ -76,6 +76,7 @@ export interface ConfigFlags {
   readonly delivery?: string
   readonly detector?: string
   readonly group?: string
+  readonly scope?: string
 }
 
 export interface LoadOptions {
@@ -123,7 +124,8 @@ function overridesOf(flags: ConfigFlags): ConfigOverride[] {
     ['http', ['http', 'listen']],
     ['delivery', ['uplink', 'delivery']],
     ['detector', ['detector', 'enabled'], (text: string) => switches[text]],
-    ['group', ['detector', 'group']]
+    ['group', ['detector', 'group']],
+    ['scope', ['detector', 'scope']]
   ] as const
   return table.flatMap(([flag, path, parse]) => {
     const text = flags[flag]

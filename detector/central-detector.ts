@@ -1,101 +1,208 @@
 import type { AlertEvent } from '../core/contract/alert-event.ts'
 import type { RouteConfig } from '../core/contract/route-config.ts'
 import { type Clock, systemClock } from '../core/runtime/clock.ts'
+import { OperationalError } from '../core/runtime/errors.ts'
 import type { Kafka } from '../core/runtime/kafka.ts'
 import type { Logger } from '../core/runtime/log.ts'
+import { type CentralCounters, noCentralCounters } from './central-counters.ts'
 import type { DetectorConfig } from './config.ts'
 import { type DetectorCounters, noCounters } from './counters.ts'
 import { Detector } from './detector.ts'
-import { KafkaAlertSink } from './kafka-alert-sink.ts'
-import { Pipeline, type SnapshotStore } from './pipeline.ts'
-import type { DeviceScorer } from './scorer/device-scorer.ts'
+import { KafkaPartition } from './kafka-partition.ts'
+import { PartitionDetector } from './partition-detector.ts'
+import { matchesAny } from './pattern.ts'
 import { loadModels } from './scorer/onnx-models.ts'
-import { KafkaSource, type KafkaSourceCounters } from './source/kafka-source.ts'
+import { KafkaSource, type Opened, type Place, type SourceState } from './source/kafka-source.ts'
+import { TelemetryDecoder } from './source/telemetry-record.ts'
+
+/** Partitions whose state is loaded side by side. */
+const OPENING_MAX = 4
 
 export interface CentralDetectorOptions {
   config: DetectorConfig
-  kafka: Kafka
-  /** Where alerts go: `fieldline.alerts`. */
-  alertTopic: string
+  /** A client for the consumer, and one for each partition, each time it is opened. */
+  kafka: () => Kafka
+  topics: { alerts: string; deadLetters: string; state: string }
   routes: readonly RouteConfig[]
-  /** Without a store a restart learns anew. */
-  snapshots?: SnapshotStore
+  /** See `KafkaSourceOptions`. */
+  hangMsMax?: number
   logger: Logger
   clock?: Clock
 }
 
+/** One partition of ours, as it is now. */
+export interface PartitionStatus extends Place {
+  committed: number
+  watermark: number | null
+  series: number
+  openAlerts: number
+}
+
+export interface CentralStatus {
+  state: SourceState
+  error: string | undefined
+  partitions: PartitionStatus[]
+  counters: CentralCounters & DetectorCounters
+}
+
 /**
- * The detector over Kafka: one state a partition, so that partitions can go from one instance to
- * another and an alert never depends on what else an instance reads.
- *
- * At least once: alerts are stored before telemetry offsets are committed; after a crash a few are
- * sent again under the same ids.
+ * The detector over Kafka: a member of a consumer group, with one state a partition, so that partitions
+ * can go from one instance to another and an alert never depends on what else an instance reads.
  */
 export class CentralDetector {
+  /** Told how far behind its partition's watermark a reading was, seconds. */
+  onLate: (seconds: number) => void = () => {}
   readonly #options: CentralDetectorOptions
+  readonly #decoder: TelemetryDecoder
   readonly #source: KafkaSource
-  readonly #sink: KafkaAlertSink
-  #pipeline: Pipeline | undefined
+  readonly #counters = noCentralCounters()
+  readonly #partitions = new Map<string, PartitionDetector>()
+  readonly #known = new Set<string>()
+  /** By agent. */
+  readonly #owned = new Map<string, boolean>()
+  readonly #openingQueue: (() => void)[] = []
+  #opening = 0
+  #models: Awaited<ReturnType<typeof loadModels>> = []
 
+  /** @throws {OperationalError} CONFIG_INVALID: it would read what it writes. */
   constructor(options: CentralDetectorOptions) {
-    const { config, kafka, alertTopic, routes, logger } = options
+    const { config, kafka, routes, hangMsMax, logger } = options
     this.#options = options
+    const written = Object.values(options.topics).find(topic => config.topics.includes(topic))
+    if (written !== undefined) {
+      const message = `detector.topics names ${written}, which the detector itself writes.`
+      throw new OperationalError('CONFIG_INVALID', message)
+    }
+    this.#decoder = new TelemetryDecoder(routes)
     this.#source = new KafkaSource({
-      kafka,
-      group: config.group,
-      topics: config.topics,
-      routes,
-      logger
+      ...{ kafka, group: config.group, topics: config.topics, logger },
+      ...(hangMsMax === undefined ? {} : { hangMsMax }),
+      onRebalance: () => {
+        this.#counters.rebalances++
+      },
+      consumer: {
+        open: (topic, partition, signal) => this.#open(topic, partition, signal),
+        take: (topic, partition, messages, end) =>
+          this.#partition(topic, partition).take(messages, end),
+        settle: (topic, partition) => this.#partition(topic, partition).settle(),
+        revoked: (topic, partition) => this.#revoked(topic, partition)
+      }
     })
-    this.#sink = new KafkaAlertSink({ kafka, topic: alertTopic, logger })
   }
 
-  /** Runs until the signal aborts; then finishes the batch in hand, commits, and leaves the group. */
+  /** Runs until the signal aborts; then finishes the batch in hand, saves, and leaves the group. */
   async run(signal: AbortSignal): Promise<void> {
-    const { config, logger, snapshots, clock = systemClock } = this.#options
+    const { config, logger } = this.#options
     // One session for each model, whatever the number of partitions.
-    const models = config.scorer === 'onnx' ? await loadModels(config.models, logger) : []
-    const pipeline = new Pipeline({
-      source: this.#source,
-      detector: async () => this.#detector(models),
-      deliver: (deliveries, batch) =>
-        this.#sink.publish(
-          deliveries.flatMap(d => d.events),
-          signal,
-          batch.heartbeat
-        ),
-      deliveredTo: resume => resume,
-      commit: 'batch',
-      ...(snapshots ? { snapshots } : {}),
-      snapshotIntervalMs: config.snapshotIntervalMs,
-      rewindRecordsMax: config.lagRecordsMax,
-      clock,
-      logger
-    })
-    this.#pipeline = pipeline
+    this.#models = config.scorer === 'onnx' ? await loadModels(config.models, logger) : []
     try {
-      await pipeline.run(signal)
+      await this.#source.run(signal, () => this.#finish())
     } finally {
-      await this.#sink.close()
-      await Promise.all(models.map(m => m.close()))
+      await Promise.all([...this.#partitions.values()].map(p => p.close()))
+      await Promise.all(this.#models.map(m => m.close()))
     }
   }
 
   openAlerts(): AlertEvent[] {
-    return this.#pipeline?.detectors.flatMap(d => d.openAlerts()) ?? []
+    return [...this.#partitions.values()].flatMap(p => p.detector?.openAlerts() ?? [])
   }
 
-  /** Of the partitions held now. */
-  counters(): DetectorCounters & { source: KafkaSourceCounters } {
+  /** Of the partitions held now, and of the process since it began. */
+  counters(): CentralCounters & DetectorCounters {
     const sum = noCounters()
-    for (const detector of this.#pipeline?.detectors ?? []) addCounters(sum, detector.counters())
-    return { ...sum, source: structuredClone(this.#source.counters) }
+    for (const { detector } of this.#partitions.values()) {
+      if (detector) addCounters(sum, detector.counters())
+    }
+    return { ...sum, ...structuredClone(this.#counters) }
   }
 
-  #detector(models: readonly DeviceScorer[]): Detector {
-    const { config, logger } = this.#options
-    return new Detector(config, { source: `/fieldline/${config.group}`, logger, models })
+  status(): CentralStatus {
+    const { state, error } = this.#source
+    return { state, error, partitions: this.#places(), counters: this.counters() }
   }
+
+  #places(): PartitionStatus[] {
+    return this.#source.places.map(place => {
+      const { topic, partition, state, position, lag, error } = place
+      const own = this.#partitions.get(keyOf(topic, partition))
+      const { series = 0, openAlerts = 0 } = own?.detector?.counters() ?? {}
+      const { committed = 0, watermark = null } = own ?? {}
+      return {
+        ...{ topic, partition, state, position, lag, error },
+        ...{ committed, watermark, series, openAlerts }
+      }
+    })
+  }
+
+  async #open(topic: string, partition: number, signal: AbortSignal): Promise<Opened> {
+    const key = keyOf(topic, partition)
+    if (this.#known.has(key)) this.#counters.reopened++
+    this.#known.add(key)
+    const own = this.#partitions.get(key) ?? this.#create(topic, partition)
+    this.#partitions.set(key, own)
+    await this.#turnToOpen()
+    try {
+      return await own.open(signal)
+    } finally {
+      this.#opening--
+      this.#openingQueue.shift()?.()
+    }
+  }
+
+  async #turnToOpen(): Promise<void> {
+    if (this.#opening >= OPENING_MAX) {
+      await new Promise<void>(resolve => this.#openingQueue.push(resolve))
+    }
+    this.#opening++
+  }
+
+  #create(topic: string, partition: number): PartitionDetector {
+    const { config, kafka, topics, logger, clock = systemClock } = this.#options
+    const name = { group: config.group, topic, partition }
+    const source = `/fieldline/${config.group}`
+    return new PartitionDetector({
+      ...{ name, topics, logger, clock, decoder: this.#decoder, counters: this.#counters },
+      open: () => KafkaPartition.open(kafka(), name),
+      detector: () => new Detector(config, { source, logger, models: this.#models }),
+      owns: agentId => this.#owns(agentId),
+      stateIntervalMs: config.snapshotIntervalMs,
+      onLate: seconds => this.onLate(seconds)
+    })
+  }
+
+  #partition(topic: string, partition: number): PartitionDetector {
+    const own = this.#partitions.get(keyOf(topic, partition))
+    if (!own) throw new Error(`${topic}/${partition} is not ours`)
+    return own
+  }
+
+  async #revoked(topic: string, partition: number): Promise<void> {
+    const key = keyOf(topic, partition)
+    const own = this.#partitions.get(key)
+    this.#partitions.delete(key)
+    this.#known.delete(key)
+    await own?.close()
+  }
+
+  async #finish(): Promise<void> {
+    await Promise.all([...this.#partitions.values()].map(p => p.finish()))
+  }
+
+  /** Agents that detect by themselves own their series. */
+  #owns(agentId: string): boolean {
+    let owned = this.#owned.get(agentId)
+    if (owned === undefined) {
+      const { edgeAgents } = this.#options.config
+      owned = edgeAgents.length === 0 || !matchesAny(edgeAgents, agentId)
+      if (this.#owned.size >= 10_000) this.#owned.clear()
+      this.#owned.set(agentId, owned)
+    }
+    return owned
+  }
+}
+
+function keyOf(topic: string, partition: number): string {
+  return `${topic}/${partition}`
 }
 
 type Counts = { [name: string]: number | Counts }

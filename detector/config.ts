@@ -1,6 +1,7 @@
 import { z } from 'zod'
 import { TOPICS } from '../core/contract/topics.ts'
 import {
+  bytes,
   count,
   duration,
   kafkaTopic,
@@ -8,6 +9,9 @@ import {
   refuseRepeated,
   text
 } from '../core/runtime/config-fields.ts'
+import { silencesSchema } from './alert/muting-config.ts'
+import { SEVERITY_BANDS } from './alert/severity.ts'
+import { qualitySchema } from './quality/quality-config.ts'
 import { SENSITIVITIES } from './scorer/scorer.ts'
 
 const probability = () => z.number().min(0).max(1)
@@ -25,16 +29,31 @@ const onDelaySchema = z
 
 const silentSchema = z
   .strictObject({
-    enabled: z.boolean().default(true).describe('Raise an alert when a series falls silent'),
+    enabled: z.boolean().default(true).describe('Raise an alert when a device falls silent'),
     factor: z
       .number()
       .min(1.5)
       .max(1000)
       .default(5)
-      .describe("Silence after this many of the series' usual intervals"),
+      .describe('Silence after this many of the usual intervals'),
     min: duration({ min: 1000 }).prefault('10s').describe('Never sooner than this')
   })
   .transform(silent => ({ enabled: silent.enabled, factor: silent.factor, minMs: silent.min }))
+
+const severitySchema = z
+  .strictObject({
+    warning: probability()
+      .default(SEVERITY_BANDS.warning)
+      .describe('Score from which an alert is a `warning`; below it, `info`'),
+    critical: probability()
+      .default(SEVERITY_BANDS.critical)
+      .describe('Score from which it is `critical`')
+  })
+  .superRefine((bands, context) => {
+    if (bands.warning <= bands.critical) return
+    const message = `must be at least severity.warning (${bands.warning})`
+    context.addIssue({ code: 'custom', path: ['critical'], message })
+  })
 
 const modelSchema = z.strictObject({
   name: name().describe('Name in alerts and metrics'),
@@ -54,14 +73,24 @@ export const detectorSchema = z
     scope: z
       .enum(['edge', 'central'])
       .default('edge')
-      .describe('Who owns the series: the agent that stores them, or a group that reads Kafka'),
+      .describe(
+        'Who owns the series: the agent that stores them, or a group that reads Kafka. The same for an ' +
+          'agent and the group that reads it, save for `edge_agents`'
+      ),
     group: name().default('fieldline-detector').describe('Consumer group of a central detector'),
     topics: z
       .array(kafkaTopic())
       .min(1)
       .max(100)
       .default([TOPICS.telemetry])
-      .describe('Kafka topics a central detector reads'),
+      .describe('Kafka topics a central detector reads; of the topics of one message only one'),
+    edge_agents: z
+      .array(text())
+      .max(1000)
+      .default([])
+      .describe(
+        'Agents with `scope: edge`, `*` standing for any text: a central detector leaves theirs to them'
+      ),
     scorer: z
       .enum(['auto', 'zscore', 'onnx'])
       .default('auto')
@@ -98,6 +127,16 @@ export const detectorSchema = z
     update_interval: duration({ min: 1000 })
       .prefault('10s')
       .describe('Shortest time between two updates of an open alert'),
+    severity: severitySchema.prefault({}).describe('How bad a score is'),
+    group_by: z
+      .enum(['device', 'series'])
+      .default('device')
+      .describe(
+        'What one alert is about: all series of a device that are anomalous at once, or each alone'
+      ),
+    silences: silencesSchema
+      .default([])
+      .describe('Alerts not to be told: shelved ones, and maintenance windows, in event time'),
     series_max: count(1, 10_000_000)
       .default(100_000)
       .describe('Series kept in memory; the one unheard for longest makes room'),
@@ -112,13 +151,19 @@ export const detectorSchema = z
     snapshot_interval: duration({ min: 1000, max: 3_600_000 })
       .prefault('5s')
       .describe('Time between two snapshots of the learned state'),
-    silent: silentSchema.prefault({}).describe('Alerts about series that stop'),
+    silent: silentSchema.prefault({}).describe('Alerts about devices and series that stop'),
+    quality: qualitySchema.prefault({}).describe('What is asked of the data itself'),
     models: z
       .array(modelSchema)
       .max(100)
       .superRefine((models, context) => refuseRepeated(models, 'name', context))
       .default([])
-      .describe('ONNX models')
+      .describe('ONNX models'),
+    window_memory: bytes({ min: 1024, max: 2 ** 40 })
+      .prefault('16MiB')
+      .describe(
+        "Memory for the models' windows, all devices; the one unheard for longest makes room"
+      )
   })
   .superRefine((detector, context) => {
     if (detector.clear >= detector.raise) {
@@ -135,6 +180,7 @@ export const detectorSchema = z
     scope: detector.scope,
     group: detector.group,
     topics: detector.topics,
+    edgeAgents: detector.edge_agents,
     scorer: detector.scorer,
     sensitivity: detector.sensitivity,
     warmUpReadings: detector.warm_up_readings,
@@ -145,12 +191,17 @@ export const detectorSchema = z
     refractoryReadings: detector.refractory_readings,
     habituation: detector.habituation,
     updateIntervalMs: detector.update_interval,
+    severity: detector.severity,
+    groupBy: detector.group_by,
+    silences: detector.silences,
     seriesMax: detector.series_max,
     seriesTtlMs: detector.series_ttl,
     lagRecordsMax: detector.lag_max,
     snapshotIntervalMs: detector.snapshot_interval,
     silent: detector.silent,
-    models: detector.models
+    quality: detector.quality,
+    models: detector.models,
+    windowBytesMax: detector.window_memory
   }))
 
 export type DetectorConfig = z.output<typeof detectorSchema>

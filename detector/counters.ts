@@ -5,6 +5,8 @@ export interface DetectorCounters {
   readings: number
   /** Readings seen before. */
   duplicates: number
+  /** Values given twice for one instant: not scored again. */
+  repeated: number
   /** Values scored, with warm-up or without. */
   scored: number
   /** Of these: series still warming up. */
@@ -13,13 +15,21 @@ export interface DetectorCounters {
   unusable: number
   /** Readings behind their agent's watermark. */
   late: number
+  /** Values within a window that pauses learning. */
+  notLearned: number
   evicted: number
   /** Rows scored by a model, and rows that it was asked for in vain. */
   modelRows: number
   modelFallbacks: number
   /** Now. */
   series: number
+  /** Of these: still warming up, so that nothing is found in them yet. */
+  seriesLearning: number
   openAlerts: number
+  /** Conditions that last and that a silence hides. */
+  mutedAlerts: number
+  /** Conditions that a silence kept from being told, or from being told any longer. */
+  suppressed: Record<AlertKind, number>
   raised: Record<AlertKind, number>
   /** Of raised alerts, at the time. */
   raisedBySeverity: Record<Severity, number>
@@ -31,15 +41,20 @@ export function noCounters(): DetectorCounters {
   return {
     readings: 0,
     duplicates: 0,
+    repeated: 0,
     scored: 0,
     learning: 0,
     unusable: 0,
     late: 0,
+    notLearned: 0,
     evicted: 0,
     modelRows: 0,
     modelFallbacks: 0,
     series: 0,
+    seriesLearning: 0,
     openAlerts: 0,
+    mutedAlerts: 0,
+    suppressed: { anomaly: 0, silent: 0, stuck: 0, range: 0, rate: 0, data_quality: 0 },
     raised: { anomaly: 0, silent: 0, stuck: 0, range: 0, rate: 0, data_quality: 0 },
     raisedBySeverity: { info: 0, warning: 0, critical: 0 },
     updated: 0,

@@ -1,9 +1,9 @@
+import type { Alerts, AlertsState } from './alert/alerts.ts'
 import type { Decider, DeciderState } from './alert/decision.ts'
-import type { OpenAlert } from './alert/lifecycle.ts'
 import type { SilenceState, SilenceWatch } from './alert/silence.ts'
-import type { SilenceAlerts } from './alert/silence-alerts.ts'
 import type { Dedupe, Mark } from './dedupe.ts'
-import type { DeviceModels, VectorState } from './device-models.ts'
+import type { DeviceModels, ModelsState } from './device-models.ts'
+import type { Quality } from './quality/quality.ts'
 import type { Scorer } from './scorer/scorer.ts'
 import type { SeriesTable } from './series-table.ts'
 import { decodeSnapshot, encodeSnapshot } from './snapshot.ts'
@@ -15,47 +15,52 @@ export interface DetectorParts {
   series: SeriesTable
   dedupe: Dedupe
   silence: SilenceWatch
-  silenceAlerts: SilenceAlerts
-  open: Map<number, OpenAlert>
+  alerts: Alerts
+  quality: Quality
   models: DeviceModels
   reserve: (slots: number) => void
 }
 
+/** Changes with the shape of what is stored; other formats are refused. */
+const FORMAT = 3
+
 interface Header {
+  format: number
   scorer: string
   series: {
     name: [site: string, device: string, metric: string]
     touchedAt: number
     decision?: DeciderState
-    alert?: OpenAlert
   }[]
   dedupe: [string, Mark][]
   silence: SilenceState
-  silenceAlerts: OpenAlert[]
-  vectors: VectorState[]
+  alerts: AlertsState
+  /** Their numbers are the last bytes of the states. */
+  models: ModelsState
 }
 
 export function encodeState(parts: DetectorParts): Buffer {
   const states: Uint8Array[] = []
   const series: Header['series'] = []
   for (const { site, device, metric, touchedAt, slot } of parts.series) {
-    states.push(parts.scorer.snapshot(slot))
+    states.push(parts.scorer.snapshot(slot), parts.quality.snapshot(slot))
     const decision = parts.decider.snapshot(slot)
-    const alert = parts.open.get(slot)
     series.push({
       name: [site, device, metric],
       touchedAt,
-      ...(decision ? { decision } : {}),
-      ...(alert ? { alert } : {})
+      ...(decision ? { decision } : {})
     })
   }
+  const models = parts.models.snapshot()
+  states.push(models.bytes)
   const header: Header = {
+    format: FORMAT,
     scorer: identity(parts.scorer),
     series,
     dedupe: parts.dedupe.snapshot(),
     silence: parts.silence.snapshot(),
-    silenceAlerts: parts.silenceAlerts.snapshot(),
-    vectors: parts.models.snapshot()
+    alerts: parts.alerts.snapshot(),
+    models: models.header
   }
   return encodeSnapshot(header, states)
 }
@@ -68,22 +73,32 @@ export function decodeState(bytes: Uint8Array, parts: DetectorParts): boolean {
   const snapshot = decodeSnapshot(bytes)
   const header = snapshot?.header as Header | undefined
   const { stateBytes } = parts.scorer
-  if (!snapshot || header?.scorer !== identity(parts.scorer)) return false
-  if (snapshot.states.length !== header.series.length * stateBytes) return false
+  const oneBytes = stateBytes + parts.quality.stateBytes
+  if (!snapshot || header?.format !== FORMAT) return false
+  if (header.scorer !== identity(parts.scorer)) return false
+  const seriesBytes = header.series.length * oneBytes
+  if (snapshot.states.length !== seriesBytes + header.models.bytes) return false
   parts.reserve(Math.max(64, header.series.length))
-  for (const [index, { name, touchedAt, decision, alert }] of header.series.entries()) {
+  for (const [index, { name, touchedAt, decision }] of header.series.entries()) {
     const [site, device, metric] = name
-    const { slot } = parts.series.add({ site, device, metric }, touchedAt)
-    const state = snapshot.states.subarray(index * stateBytes, (index + 1) * stateBytes)
-    if (!parts.scorer.restore(slot, state)) return false
+    const series = parts.series.add({ site, device, metric }, touchedAt)
+    const { slot } = series
+    const state = snapshot.states.subarray(index * oneBytes, (index + 1) * oneBytes)
+    parts.quality.add(series)
+    if (!parts.scorer.restore(slot, state.subarray(0, stateBytes))) return false
+    if (!parts.quality.restore(slot, state.subarray(stateBytes))) return false
     parts.decider.restore(slot, decision)
-    if (alert) parts.open.set(slot, alert)
   }
   parts.dedupe.restore(header.dedupe)
   parts.silence.restore(header.silence)
-  parts.silenceAlerts.restore(header.silenceAlerts)
-  parts.models.restore(header.vectors)
-  return true
+  parts.alerts.restore(header.alerts)
+  return parts.models.restore(header.models, snapshot.states.subarray(seriesBytes))
+}
+
+/** @returns The open alerts, whatever the scorer; undefined when the bytes cannot be used. */
+export function alertsOfState(bytes: Uint8Array): AlertsState | undefined {
+  const header = decodeSnapshot(bytes)?.header as Header | undefined
+  return header?.format === FORMAT ? header.alerts : undefined
 }
 
 function identity(scorer: Scorer): string {

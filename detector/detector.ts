@@ -2,26 +2,21 @@ import assert from 'node:assert'
 import type { AlertEvent } from '../core/contract/alert-event.ts'
 import type { Value } from '../core/contract/reading.ts'
 import type { Logger } from '../core/runtime/log.ts'
-import { Decider, type DecisionRule, decisionRuleOf } from './alert/decision.ts'
-import {
-  type AlertDetails,
-  clearAlert,
-  type LifecycleRule,
-  type Observation,
-  type OpenAlert,
-  observeAlert,
-  raiseAlert
-} from './alert/lifecycle.ts'
+import { Alerts, type Judge } from './alert/alerts.ts'
+import { Decider, decisionRuleOf } from './alert/decision.ts'
+import { type AlertDetails, lifecycleRuleOf, type Observation } from './alert/lifecycle.ts'
+import { Muting } from './alert/muting.ts'
 import { SilenceWatch } from './alert/silence.ts'
 import { SilenceAlerts } from './alert/silence-alerts.ts'
 import type { DetectorConfig } from './config.ts'
 import { countEvent, type DetectorCounters, noCounters } from './counters.ts'
 import { Dedupe } from './dedupe.ts'
-import { decodeState, encodeState } from './detector-state.ts'
+import { alertsOfState, decodeState, encodeState } from './detector-state.ts'
 import { DeviceModels, type ModelVerdict } from './device-models.ts'
-import type { DeviceScorer } from './scorer/device-scorer.ts'
+import { Quality, type Telling } from './quality/quality.ts'
+import type { DeviceModel, DeviceScorer } from './scorer/device-scorer.ts'
 import { loadModels } from './scorer/onnx-models.ts'
-import type { Scorer } from './scorer/scorer.ts'
+import type { Explanation, Scorer } from './scorer/scorer.ts'
 import { seriesScorerOf } from './scorer/series-scorer.ts'
 import { type Series, type SeriesName, SeriesTable } from './series-table.ts'
 
@@ -40,7 +35,11 @@ export interface DetectorReading {
   /** Event time, epoch ms. */
   at: number
   receivedAt: number
+  /** What the device's clock said, believed or not. */
+  observedAt?: number
   values: readonly Value[]
+  /** Metrics that are null or text. */
+  unusable?: readonly string[]
   /** The source knows that it comes late. */
   late?: boolean
   /** A dead letter sent again: not a duplicate, though its id was passed. */
@@ -60,7 +59,20 @@ export interface DetectorOptions {
   source: string
   logger: Logger
   /** Models in place of the configured ones. */
-  models?: readonly DeviceScorer[]
+  models?: readonly DeviceModel[]
+  /** Sees each value between score and learn, and changes nothing: a report draws from it. */
+  watch?: (seen: ScoredValue) => void
+}
+
+/** What the engine makes of one value. `series` is the same object for as long as it is watched. */
+export interface ScoredValue {
+  series: SeriesName
+  at: number
+  value: number
+  score: number
+  learning: boolean
+  /** At once or never: what is learned changes it. */
+  explain: () => Explanation
 }
 
 /** Larger ones, squared, would not be numbers any more. */
@@ -69,7 +81,8 @@ const MAGNITUDE_MAX = 1e100
 const INSTANT_MAX = 8.64e15
 
 /**
- * Readings in, alert events out: dedupe → guard → series → score → decide → lifecycle → learn.
+ * Readings in, alert events out: dedupe → guard → series → quality → score → decide → lifecycle →
+ * learn.
  *
  * Holds no clock and does no input or output: events are a function of the readings since the
  * beginning (or the snapshot), however they are cut into batches. With a model, scores may differ
@@ -80,7 +93,7 @@ const INSTANT_MAX = 8.64e15
 export class Detector {
   readonly #config: DetectorConfig
   readonly #options: DetectorOptions
-  readonly #rule: DecisionRule & LifecycleRule
+  readonly #muting: Muting
   readonly #counters = noCounters()
   #models: DeviceModels
   #scorer!: Scorer
@@ -89,8 +102,8 @@ export class Detector {
   #dedupe!: Dedupe
   #silence!: SilenceWatch
   #silenceAlerts!: SilenceAlerts
-  /** By slot. */
-  #open!: Map<number, OpenAlert>
+  #alerts!: Alerts
+  #quality!: Quality
   /** Slots that scorer and decider have room for. */
   #room = 0
   #busy = false
@@ -98,11 +111,7 @@ export class Detector {
   constructor(config: DetectorConfig, options: DetectorOptions) {
     this.#config = config
     this.#options = options
-    const { raise, updateIntervalMs } = config
-    this.#rule = {
-      ...{ source: options.source, threshold: raise, updateIntervalMs },
-      ...decisionRuleOf(config)
-    }
+    this.#muting = new Muting(config.silences)
     this.#models = this.#modelsOf(options.models ?? [])
     this.#forgetAll()
   }
@@ -117,8 +126,12 @@ export class Detector {
     await this.#models.close()
   }
 
-  /** @returns The readings that caused events; nothing for the others. */
-  async process(readings: readonly DetectorReading[]): Promise<ProcessedReading[]> {
+  /**
+   * @param loudFrom Events of readings before this index are not delivered: an earlier life has done
+   *   it. What only this life has to say waits for the first one that is.
+   * @returns The readings that caused events; nothing for the others.
+   */
+  async process(readings: readonly DetectorReading[], loudFrom = 0): Promise<ProcessedReading[]> {
     assert(!this.#busy, 'one batch at a time')
     this.#busy = true
     try {
@@ -127,6 +140,7 @@ export class Detector {
       const processed: ProcessedReading[] = []
       for (const [index, reading] of admitted.entries()) {
         if (!reading) continue
+        this.#alerts.endOrphans(index >= loudFrom)
         const events = this.#take(reading, verdicts.get(index))
         if (events.length > 0) processed.push({ index, reading, events })
       }
@@ -145,28 +159,47 @@ export class Detector {
   /**
    * Goes on from a snapshot; after `open`.
    *
-   * @returns false when the bytes are damaged, or of another format or scorer: the state is then
-   *   empty, and everything is learned anew.
+   * @returns false when the bytes are damaged, or of another format or scorer: everything is then
+   *   learned anew. Of another scorer's state the open alerts are kept, to be ended.
    */
   restore(bytes: Uint8Array): boolean {
     this.#forgetAll()
     try {
-      if (decodeState(bytes, this.#parts())) return true
+      if (decodeState(bytes, this.#parts())) {
+        for (const subject of this.#alerts.findOrphans(judge => this.#isJudged(judge))) {
+          const series = this.#series.find(subject)
+          if (series && subject.kind === 'anomaly') this.#decider.reset(series.slot)
+        }
+        return true
+      }
+      this.#forgetAll()
+      const open = alertsOfState(bytes)
+      if (open) this.#alerts.restore(open)
+      this.#alerts.findOrphans(() => false, 'everything is learned anew')
     } catch (error) {
       this.#options.logger.debug({ event: 'detector.snapshot_unusable', error: String(error) })
+      this.#forgetAll()
     }
-    this.#forgetAll()
     return false
+  }
+
+  /** See `Alerts.setOrphansDue`. */
+  setOrphansDue(): boolean {
+    return this.#alerts.setOrphansDue()
   }
 
   /** The last event of every alert that was raised and not cleared. */
   openAlerts(): AlertEvent[] {
-    return [...this.#open.values(), ...this.#silenceAlerts.open].map(a => a.last)
+    return this.#alerts.open
   }
 
   counters(): DetectorCounters {
-    const openAlerts = this.#open.size + this.#silenceAlerts.size
-    return structuredClone({ ...this.#counters, series: this.#series.size, openAlerts })
+    let seriesLearning = 0
+    for (const { slot } of this.#series) if (this.#scorer.learning(slot)) seriesLearning++
+    const { openCount: openAlerts, mutedCount: mutedAlerts, suppressed } = this.#alerts
+    const series = this.#series.size
+    const now = { series, seriesLearning, openAlerts, mutedAlerts, suppressed }
+    return structuredClone({ ...this.#counters, ...now })
   }
 
   #admit(reading: DetectorReading): boolean {
@@ -182,24 +215,27 @@ export class Detector {
   }
 
   #take(reading: DetectorReading, verdict: ModelVerdict | undefined): AlertEvent[] {
-    const events: AlertEvent[] = []
     const heard = this.#silence.hear(reading)
     const late = reading.late === true || heard.late
     if (late) this.#counters.late++
-    for (const change of heard.changes) {
-      const event = this.#silenceAlerts.event(change, reading.eventId, late)
-      if (event) events.push(event)
-    }
-    this.#expire(reading, late, events)
-    if (verdict) this.#takeDevice(reading, late, verdict, events)
+    this.#alerts.pass(reading, late)
+    for (const change of heard.changes) this.#silenceAlerts.tell(change, reading.eventId, late)
+    this.#expire(reading, late)
+    if (verdict && verdict.state !== 'between') this.#takeDevice(reading, late, verdict)
+    const { at, agentId, eventId } = reading
+    const telling = { at, agentId, eventId, late, device: heard.device }
     for (const value of reading.values) {
       if (Math.abs(value.value) <= MAGNITUDE_MAX) {
-        const covered = verdict?.result && verdict.model.metrics.includes(value.metric)
-        this.#takeValue(reading, value, late, covered === true, events)
+        const covered = verdict?.covered.includes(value.metric) === true
+        this.#takeValue(reading, value, telling, covered)
       } else {
         this.#counters.unusable++
+        this.#takeUnusable(reading, value.metric, telling)
       }
     }
+    for (const metric of reading.unusable ?? []) this.#takeUnusable(reading, metric, telling)
+    this.#quality.takeDevice(reading, telling)
+    const events = this.#alerts.settle()
     for (const event of events) countEvent(this.#counters, event)
     return events
   }
@@ -207,111 +243,108 @@ export class Detector {
   /** @param covered A model answers for this metric: learn, so as to be ready, but do not raise. */
   #takeValue(
     reading: DetectorReading,
-    { metric, value }: Value,
-    late: boolean,
-    covered: boolean,
-    events: AlertEvent[]
+    { metric, value: measured }: Value,
+    telling: Telling,
+    covered: boolean
   ): void {
-    const series = this.#seriesOf(reading, metric, late, events)
+    const { at, eventId, agentId, late } = telling
+    const series = this.#seriesOf(reading, metric, late)
     const { slot } = series
-    const { at, eventId } = reading
     const scorer = this.#scorer
+    const { scored: value, renewed, repeated } = this.#quality.take(series, telling, measured)
+    if (renewed) scorer.reset(slot)
+    if (repeated) this.#counters.repeated++
+    if (value === undefined) return
     this.#counters.scored++
-    if (scorer.learning(slot)) this.#counters.learning++
+    const learning = scorer.learning(slot)
+    if (learning) this.#counters.learning++
     const score = scorer.score(slot, at, value)
+    const explain = () => this.#quality.explain(slot, scorer.explain(slot, at, value))
+    this.#options.watch?.({ series, at, value, score, learning, explain })
     if (!covered || this.#decider.isOpen(slot)) {
       const details = (): AlertDetails => ({
-        ...scorer.explain(slot, at, value),
+        ...explain(),
         contributions: [{ metric, share: 1 }],
         detector: detectorOf(scorer)
       })
-      const seen = { at, value, eventId, late, details, score: covered ? 0 : score }
-      this.#decide(series, seen, scorer.paceMs(slot), events)
+      const seen = { at, value, eventId, agentId, late, details, score: covered ? 0 : score }
+      this.#decide(series, seen, scorer.paceMs(slot))
     }
-    scorer.learn(slot, at, value)
+    if (this.#muting.pausesLearning(series, 'anomaly', at)) this.#counters.notLearned++
+    else if (!this.#quality.isStuck(slot)) scorer.learn(slot, at, value)
   }
 
-  #takeDevice(
-    reading: DetectorReading,
-    late: boolean,
-    { model, result }: ModelVerdict,
-    events: AlertEvent[]
-  ): void {
-    if (result) this.#counters.modelRows++
-    else this.#counters.modelFallbacks++
-    const series = this.#seriesOf(reading, '-', late, events)
-    // While the model is unusable, what it raised has nobody who could confirm it.
-    if (!result && !this.#decider.isOpen(series.slot)) return
-    const { contributions, reason } = result ?? {
-      contributions: [],
-      reason: 'the model no longer gives scores'
-    }
-    const details = (): AlertDetails => ({ contributions, reason, detector: detectorOf(model) })
-    const { at, eventId } = reading
-    this.#decide(series, { at, eventId, late, details, score: result?.score ?? 0 }, 0, events)
+  /** Of a series known to give numbers; of a stranger, text is no fault. */
+  #takeUnusable({ site, device }: DetectorReading, metric: string, telling: Telling): void {
+    const series = this.#series.find({ site, device, metric })
+    if (series) this.#quality.takeUnusable(series, telling)
   }
 
-  #decide(series: Series, seen: Observation, paceMs: number, events: AlertEvent[]): void {
-    const verdict = this.#decider.decide(series.slot, seen, paceMs)
+  #takeDevice(reading: DetectorReading, late: boolean, { state, scored }: ModelVerdict): void {
+    if (scored) this.#counters.modelRows++
+    else if (state === 'failed') this.#counters.modelFallbacks++
+    const { at, eventId, agentId } = reading
+    if (scored) {
+      const { scorer, result } = scored
+      const details = (): AlertDetails => {
+        const { contributions, reason } = result
+        return { contributions, reason, detector: detectorOf(scorer) }
+      }
+      const series = this.#seriesOf(reading, '-', late)
+      this.#decide(series, { at, eventId, agentId, late, details, score: result.score }, 0)
+      return
+    }
+    // While the model does not answer, what it raised has nobody who could confirm it.
+    const series = this.#series.find({ ...reading, metric: '-' })
+    const reason =
+      state === 'failed'
+        ? 'the model no longer gives scores'
+        : 'the model waits: a metric is missing, or its window began anew'
+    const said = series && this.#alerts.detailsOf(anomalyOf(series), reason)
+    if (!said) return
+    this.#decide(series, { at, eventId, agentId, late, details: () => said, score: 0 }, 0)
+  }
+
+  #decide(series: Series, seen: Observation, paceMs: number): void {
+    const muted = !this.#muting.empty && this.#muting.of(anomalyOf(series), seen.at) !== undefined
+    const verdict = this.#decider.decide(series.slot, seen, paceMs, !muted)
     if (verdict.state === 'quiet') return
-    if (verdict.state === 'raise') {
-      const { site, device, metric } = series
-      const subject = { site, device, metric, kind: 'anomaly' } as const
-      const { alert, event } = raiseAlert(this.#rule, subject, verdict.hits, seen)
-      this.#open.set(series.slot, alert)
-      events.push(event)
-      return
-    }
-    const alert = this.#open.get(series.slot)
-    assert(alert, 'an open slot has an alert')
-    if (verdict.state === 'clear') {
-      this.#open.delete(series.slot)
-      alert.samples++
-      events.push(clearAlert(this.#rule, alert, seen))
-      return
-    }
-    const event = observeAlert(this.#rule, alert, seen)
-    if (event) events.push(event)
+    const condition = anomalyOf(series)
+    if (verdict.state === 'raise') this.#alerts.begin(condition, verdict.hits, seen)
+    else if (verdict.state === 'open') this.#alerts.observe(condition, seen)
+    else if (verdict.state === 'clear') this.#alerts.end(condition, seen)
   }
 
-  #seriesOf(reading: DetectorReading, metric: string, late: boolean, events: AlertEvent[]): Series {
+  #seriesOf(reading: DetectorReading, metric: string, late: boolean): Series {
     const name: SeriesName = { site: reading.site, device: reading.device, metric }
     const known = this.#series.touch(name, reading.receivedAt)
     if (known) return known
     for (;;) {
-      const victim = this.#series.victim(slot => this.#decider.isOpen(slot))
+      const isOpen = (slot: number) => this.#decider.isOpen(slot) || this.#quality.isOpen(slot)
+      const victim = this.#series.victim(isOpen)
       if (!victim) break
-      this.#evict(victim, reading, late, 'too many series, this one longest unheard', events)
+      this.#evict(victim, reading, late, 'too many series, this one longest unheard')
     }
     const series = this.#series.add(name, reading.receivedAt)
     if (this.#series.slots > this.#room) this.#reserve(Math.max(64, 2 * this.#room))
+    this.#quality.add(series)
     return series
   }
 
-  #expire(reading: DetectorReading, late: boolean, events: AlertEvent[]): void {
+  #expire(reading: DetectorReading, late: boolean): void {
     for (;;) {
       const series = this.#series.expired(reading.receivedAt)
       if (!series) return
-      this.#evict(series, reading, late, 'not heard for too long, no longer watched', events)
+      this.#evict(series, reading, late, 'not heard for too long, no longer watched')
     }
   }
 
-  #evict(
-    series: Series,
-    { at, eventId }: DetectorReading,
-    late: boolean,
-    reason: string,
-    events: AlertEvent[]
-  ): void {
-    const alert = this.#open.get(series.slot)
-    if (alert) {
-      const { detector } = alert.last.data
-      const details = (): AlertDetails => ({ contributions: [], reason, detector })
-      events.push(clearAlert(this.#rule, alert, { at, score: 0, eventId, late, details }))
-      this.#open.delete(series.slot)
-    }
+  #evict(series: Series, reading: DetectorReading, late: boolean, reason: string): void {
+    const { at, eventId, agentId } = reading
+    this.#alerts.endSeries(series, { at, score: 0, eventId, agentId, late }, reason)
     this.#scorer.reset(series.slot)
     this.#decider.reset(series.slot)
+    this.#quality.remove(series)
     this.#series.remove(series)
     this.#counters.evicted++
   }
@@ -320,22 +353,41 @@ export class Detector {
     this.#room = slots
     this.#scorer.reserve(slots)
     this.#decider.reserve(slots)
+    this.#quality.reserve(slots)
   }
 
   #forgetAll(): void {
     const { seriesMax, seriesTtlMs, silent } = this.#config
     this.#scorer = seriesScorerOf(this.#config)
-    this.#decider = new Decider(this.#rule)
+    this.#decider = new Decider(decisionRuleOf(this.#config))
     this.#series = new SeriesTable({ max: seriesMax, ttlMs: seriesTtlMs })
     this.#dedupe = new Dedupe()
     this.#silence = new SilenceWatch(silent, { devicesMax: seriesMax, ttlMs: seriesTtlMs })
-    this.#silenceAlerts = new SilenceAlerts(this.#rule, silent)
-    this.#open = new Map()
+    this.#alerts = new Alerts({
+      rule: lifecycleRuleOf(this.#config, this.#options.source),
+      ...{ groupBy: this.#config.groupBy, muting: this.#muting },
+      hasSeveral: (site, device) => this.#series.countOf(site, device) > 1
+    })
+    this.#silenceAlerts = new SilenceAlerts(this.#alerts, silent)
+    this.#quality = new Quality(this.#config, this.#alerts)
     this.#reserve(64)
   }
 
-  #modelsOf(models: readonly DeviceScorer[]): DeviceModels {
-    return new DeviceModels(models, { devicesMax: this.#config.seriesMax })
+  /** Whether somebody still looks after a condition that was found before a restart. */
+  #isJudged(judge: Judge): boolean {
+    const { site, device, kind, detector } = judge
+    if (kind !== 'anomaly') {
+      return detector === 'silence' ? this.#config.silent.enabled : this.#quality.isJudged(judge)
+    }
+    const series = this.#series.find(judge)
+    if (!series || !this.#decider.isOpen(series.slot)) return false
+    return detector === this.#scorer.name || this.#models.covers(detector, site, device)
+  }
+
+  #modelsOf(models: readonly DeviceModel[]): DeviceModels {
+    const { seriesMax, windowBytesMax } = this.#config
+    const { logger } = this.#options
+    return new DeviceModels(models, { devicesMax: seriesMax, bytesMax: windowBytesMax, logger })
   }
 
   #parts() {
@@ -345,8 +397,8 @@ export class Detector {
       series: this.#series,
       dedupe: this.#dedupe,
       silence: this.#silence,
-      silenceAlerts: this.#silenceAlerts,
-      open: this.#open,
+      alerts: this.#alerts,
+      quality: this.#quality,
       models: this.#models,
       reserve: (slots: number) => this.#reserve(slots)
     }
@@ -355,6 +407,10 @@ export class Detector {
 
 function isInstant(at: number): boolean {
   return Number.isFinite(at) && Math.abs(at) <= INSTANT_MAX
+}
+
+function anomalyOf({ site, device, metric }: Series) {
+  return { site, device, metric, kind: 'anomaly' } as const
 }
 
 function detectorOf({ name, version, params }: Scorer | DeviceScorer) {

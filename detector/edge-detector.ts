@@ -8,7 +8,7 @@ import type { DetectorConfig } from './config.ts'
 import type { DetectorCounters } from './counters.ts'
 import { Detector, type DetectorReading } from './detector.ts'
 import { type Delivery, Pipeline, type SnapshotStore } from './pipeline.ts'
-import type { DeviceScorer } from './scorer/device-scorer.ts'
+import type { DeviceModel } from './scorer/device-scorer.ts'
 import { type AgentLogCounters, AgentLogSource } from './source/agent-log-source.ts'
 import { comparePositions } from './source/position.ts'
 import type { SourceConsumer } from './source/source.ts'
@@ -24,13 +24,13 @@ export interface EdgeDetectorOptions {
   appendAlerts: (frame: AlertFrame) => Promise<void>
   /** Position of the record behind the newest frame of the alert log, if there is one. */
   lastAlertSource: Cursor | undefined
-  snapshots: { load(): Promise<Uint8Array | undefined>; save(bytes: Uint8Array): Promise<void> }
+  snapshots: SnapshotStore
   /** End of what is durable in the telemetry log; without it the lag is not limited. */
   durableEnd?: () => Cursor
   logger: Logger
   /** Called at most once, if detection ends by itself. Ingest and delivery go on. */
   onFailed?: (error: unknown) => void
-  models?: readonly DeviceScorer[]
+  models?: readonly DeviceModel[]
   clock?: Clock
   /** Calls again and again until the function it returns is called. */
   every?: (intervalMs: number, callback: () => void) => () => void
@@ -79,17 +79,11 @@ export class EdgeDetector {
     })
     this.#pipeline = new Pipeline({
       source: this.#source,
-      detector: async () => {
-        await this.#detector.open()
-        return this.#detector
-      },
+      detector: this.#detector,
       deliver: deliveries => this.#append(deliveries),
-      deliveredTo: () => this.#silentUntil,
-      commit: 'snapshot',
-      snapshots: oneStream(options.snapshots),
+      silentUntil: this.#silentUntil,
+      snapshots: options.snapshots,
       snapshotIntervalMs: config.snapshotIntervalMs,
-      // The source itself limits the lag.
-      rewindRecordsMax: Number.POSITIVE_INFINITY,
       clock: options.clock ?? systemClock,
       logger
     })
@@ -98,10 +92,11 @@ export class EdgeDetector {
   /** Resolves when the state is loaded and reading has begun. */
   async start(): Promise<void> {
     const { every = everyUnref, config } = this.#options
+    await this.#detector.open()
     await new Promise<void>((resolve, reject) => {
       const consumer: SourceConsumer = {
-        assigned: async (stream, resume) => {
-          const start = await this.#pipeline.assigned(stream, resume)
+        begin: async resume => {
+          const start = await this.#pipeline.begin(resume)
           this.#passed(start)
           resolve()
           return start
@@ -109,8 +104,7 @@ export class EdgeDetector {
         handle: async batch => {
           await this.#pipeline.handle(batch)
           this.#passed(batch.end)
-        },
-        revoked: stream => this.#pipeline.revoked(stream)
+        }
       }
       this.#running = this.#source.run(consumer, this.#abort.signal)
       this.#running.catch(reject)
@@ -190,10 +184,6 @@ export class EdgeDetector {
     )
     this.#options.onFailed?.(error)
   }
-}
-
-function oneStream(store: EdgeDetectorOptions['snapshots']): SnapshotStore {
-  return { load: () => store.load(), save: (_, bytes) => store.save(bytes) }
 }
 
 function everyUnref(intervalMs: number, callback: () => void): () => void {

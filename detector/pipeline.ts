@@ -16,46 +16,23 @@ export interface Delivery {
 }
 
 export interface SnapshotStore {
-  load(stream: string): Promise<Uint8Array | undefined>
-  /** Replaces the stream's snapshot, all of it or nothing. */
-  save(stream: string, bytes: Uint8Array): Promise<void>
+  load(): Promise<Uint8Array | undefined>
+  /** Replaces the snapshot, all of it or nothing. */
+  save(bytes: Uint8Array): Promise<void>
 }
 
 export interface PipelineOptions {
   source: Source
   /** Opened, with empty state. */
-  detector: () => Promise<Detector>
+  detector: Detector
   /** Resolves when the events are durable; retries by itself. A rejection ends the pipeline. */
-  deliver: (deliveries: readonly Delivery[], batch: SourceBatch) => Promise<void>
-  /**
-   * What was delivered before: events of records before this position are not delivered again.
-   *
-   * @param resume The source's committed position.
-   */
-  deliveredTo: (resume: Cursor) => Cursor | undefined
-  /** Behind every batch, or only up to what a snapshot holds, so that it can be read again. */
-  commit: 'batch' | 'snapshot'
-  snapshots?: SnapshotStore
+  deliver: (deliveries: readonly Delivery[]) => Promise<void>
+  /** What an earlier life delivered: events of records before this position are not delivered again. */
+  silentUntil: Cursor | undefined
+  snapshots: SnapshotStore
   snapshotIntervalMs: number
-  /** Older snapshots are not worth reading again from: state is kept, the gap passed over. */
-  rewindRecordsMax: number
   clock: Clock
   logger: Logger
-}
-
-/** A stream, its detector, and how far it is. */
-interface Lane {
-  detector: Detector
-  /** Just behind the last record processed. */
-  end: Cursor
-  /** Events of records before it were delivered by an earlier life. */
-  silentUntil: Cursor | undefined
-  saved: Cursor | undefined
-  savedAt: number
-  /** The state is ahead of `end`: a batch was begun and not finished. Never saved so. */
-  torn: boolean
-  /** Serialises batches and snapshots: a snapshot is of one position. */
-  turn: Promise<unknown>
 }
 
 /**
@@ -65,78 +42,63 @@ interface Lane {
  */
 export class Pipeline implements SourceConsumer {
   readonly #options: PipelineOptions
-  readonly #lanes = new Map<string, Lane>()
+  /** Just behind the last record processed; undefined until there is one, or a snapshot. */
+  #end: Cursor | undefined
+  #saved: Cursor | undefined
+  #savedAt: number
+  /** The state is ahead of `end`: a batch was begun and not finished. Never saved so. */
+  #torn = false
+  /** Serialises batches and snapshots: a snapshot is of one position. */
+  #turn: Promise<unknown> = Promise.resolve()
   #saveFailing = false
 
   constructor(options: PipelineOptions) {
     this.#options = options
+    this.#savedAt = options.clock.monotonic()
   }
 
-  get detectors(): Detector[] {
-    return [...this.#lanes.values()].map(l => l.detector)
-  }
-
-  /** Runs until the signal aborts; then takes a last snapshot. */
-  async run(signal: AbortSignal): Promise<void> {
-    await this.#options.source.run(this, signal)
-    await this.save()
-  }
-
-  async assigned(stream: string, resume: Cursor): Promise<Cursor> {
-    let lane = this.#lanes.get(stream)
-    if (!lane || lane.torn) {
-      lane = await this.#load(stream, resume)
-      this.#lanes.set(stream, lane)
+  async begin(resume: Cursor): Promise<Cursor> {
+    this.#saved = await this.#load()
+    const end = this.#saved ?? resume
+    this.#end = end
+    const { silentUntil, detector } = this.#options
+    const loud = !silentUntil || comparePositions(end, silentUntil) >= 0
+    // Known to a snapshot before they are told, they are not told again after a crash.
+    if (loud && detector.setOrphansDue()) {
+      this.#saved = undefined
+      await this.save()
     }
-    // Where somebody else has gone on meanwhile, theirs is already said.
-    const delivered = this.#options.deliveredTo(resume)
-    if (!lane.silentUntil || (delivered && comparePositions(delivered, lane.silentUntil) > 0)) {
-      lane.silentUntil = delivered
-    }
-    const behind = resume.offset - lane.end.offset
-    if (lane.end.epoch === resume.epoch && behind > this.#options.rewindRecordsMax) {
-      this.#options.logger.warn(
-        { event: 'detector.snapshot_old', stream, records: behind },
-        'The snapshot is too far behind to read again from: going on from the committed position.'
-      )
-      lane.end = resume
-    }
-    return lane.end
+    return end
   }
 
   async handle(batch: SourceBatch): Promise<void> {
-    const lane = this.#lanes.get(batch.stream)
-    if (!lane) throw new Error(`stream '${batch.stream}' was not assigned`)
-    await this.#inTurn(lane, async () => {
-      if (lane.torn) throw new Error(`stream '${batch.stream}' failed within a batch`)
-      lane.torn = true
-      const deliveries = await this.#process(lane, batch)
-      if (deliveries.length > 0) await this.#options.deliver(deliveries, batch)
-      lane.end = batch.end
-      lane.torn = false
+    await this.#inTurn(async () => {
+      if (this.#torn) throw new Error('an earlier batch has failed')
+      this.#torn = true
+      const deliveries = await this.#process(batch)
+      if (deliveries.length > 0) await this.#options.deliver(deliveries)
+      this.#end = batch.end
+      this.#torn = false
     })
-    if (this.#options.commit === 'batch') await this.#options.source.commit(batch.stream, lane.end)
     const { clock, snapshotIntervalMs } = this.#options
-    if (clock.monotonic() - lane.savedAt >= snapshotIntervalMs) await this.#save(batch.stream, lane)
+    if (clock.monotonic() - this.#savedAt >= snapshotIntervalMs) await this.save()
   }
 
-  async revoked(stream: string): Promise<void> {
-    const lane = this.#lanes.get(stream)
-    if (!lane) return
-    await this.#save(stream, lane)
-    this.#lanes.delete(stream)
-  }
-
-  /** Snapshots what changed since the last one: for a timer, so that an idle source is saved, too. */
+  /** Snapshots what changed since the last one, and only then lets the source go on from there. */
   async save(): Promise<void> {
-    for (const [stream, lane] of this.#lanes) await this.#save(stream, lane)
+    this.#savedAt = this.#options.clock.monotonic()
+    await this.#inTurn(() => this.#save())
   }
 
-  async #process(lane: Lane, batch: SourceBatch): Promise<Delivery[]> {
+  async #process(batch: SourceBatch): Promise<Delivery[]> {
     const deliveries: Delivery[] = []
-    for (const { index, events } of await lane.detector.process(batch.readings)) {
+    const { silentUntil, detector } = this.#options
+    const isLoud = (at: Cursor): boolean => !silentUntil || comparePositions(at, silentUntil) >= 0
+    const firstLoud = batch.positions.findIndex(isLoud)
+    const loudFrom = firstLoud < 0 ? batch.readings.length : firstLoud
+    for (const { index, events } of await detector.process(batch.readings, loudFrom)) {
+      if (index < loudFrom) continue
       const source = batch.positions[index]
-      if (lane.silentUntil && comparePositions(source, lane.silentUntil) < 0) continue
       const last = deliveries.at(-1)
       // Several elements of one record are one delivery: it is stored whole or not at all.
       if (last && comparePositions(last.source, source) === 0) last.events.push(...events)
@@ -145,71 +107,53 @@ export class Pipeline implements SourceConsumer {
     return deliveries
   }
 
-  async #load(stream: string, resume: Cursor): Promise<Lane> {
-    const { snapshots, logger, clock } = this.#options
-    const detector = await this.#options.detector()
-    const lane: Lane = {
-      detector,
-      end: resume,
-      silentUntil: undefined,
-      saved: undefined,
-      savedAt: clock.monotonic(),
-      torn: false,
-      turn: Promise.resolve()
-    }
-    const bytes = await snapshots?.load(stream).catch(error => {
+  /** @returns Where the state that was loaded ends. */
+  async #load(): Promise<Cursor | undefined> {
+    const { snapshots, detector, logger } = this.#options
+    const bytes = await snapshots.load().catch(error => {
       logger.warn(
-        { event: 'detector.snapshot_unreadable', stream },
+        { event: 'detector.snapshot_unreadable' },
         `The snapshot cannot be read: ${messageOf(error)}.`
       )
       return undefined
     })
-    if (!bytes) return lane
+    if (!bytes) return undefined
     const snapshot = decodePositioned(bytes)
-    if (snapshot && detector.restore(snapshot.state)) {
-      lane.end = snapshot.position
-      lane.saved = snapshot.position
-    } else {
-      logger.error(
-        { event: 'detector.snapshot_unusable', stream },
-        'The snapshot of the learned state is damaged or of another version: every series is ' +
-          'learned anew, and alerts that were open are not cleared.'
-      )
-    }
-    return lane
+    if (snapshot && detector.restore(snapshot.state)) return snapshot.position
+    logger.error(
+      { event: 'detector.snapshot_unusable' },
+      'The snapshot of the learned state is damaged, or of another version or scorer: every ' +
+        'series is learned anew. Alerts that were open are cleared if it names them.'
+    )
+    return undefined
   }
 
-  async #save(stream: string, lane: Lane): Promise<void> {
-    const { snapshots, clock, commit, source, logger } = this.#options
-    lane.savedAt = clock.monotonic()
-    await this.#inTurn(lane, async () => {
-      const position = lane.end
-      if (lane.torn) return
-      if (lane.saved && comparePositions(lane.saved, position) === 0) return
-      if (snapshots) {
-        try {
-          await snapshots.save(stream, encodePositioned(position, lane.detector.snapshot()))
-          this.#saveFailing = false
-        } catch (error) {
-          // Nothing is lost: the source keeps what the last good snapshot needs.
-          if (!this.#saveFailing) {
-            logger.warn(
-              { event: 'detector.snapshot_failed', stream },
-              `The learned state could not be saved: ${messageOf(error)}. It is tried again.`
-            )
-          }
-          this.#saveFailing = true
-          return
-        }
+  async #save(): Promise<void> {
+    const { snapshots, detector, source, logger } = this.#options
+    const position = this.#end
+    if (this.#torn || !position) return
+    if (this.#saved && comparePositions(this.#saved, position) === 0) return
+    try {
+      await snapshots.save(encodePositioned(position, detector.snapshot()))
+      this.#saveFailing = false
+    } catch (error) {
+      // Nothing is lost: the source keeps what the last good snapshot needs.
+      if (!this.#saveFailing) {
+        logger.warn(
+          { event: 'detector.snapshot_failed' },
+          `The learned state could not be saved: ${messageOf(error)}. It is tried again.`
+        )
       }
-      lane.saved = position
-      if (commit === 'snapshot') await source.commit(stream, position)
-    })
+      this.#saveFailing = true
+      return
+    }
+    this.#saved = position
+    source.commit(position)
   }
 
-  #inTurn<T>(lane: Lane, work: () => Promise<T>): Promise<T> {
-    const done = lane.turn.then(work)
-    lane.turn = done.catch(() => {})
+  #inTurn<T>(work: () => Promise<T>): Promise<T> {
+    const done = this.#turn.then(work)
+    this.#turn = done.catch(() => {})
     return done
   }
 }

@@ -26,6 +26,8 @@ export class SeriesTable {
   readonly #ttlMs: number
   /** In order of last use, oldest first. */
   readonly #series = new Map<string, Series>()
+  /** Series by device. */
+  readonly #counts = new Map<string, number>()
   readonly #free: number[] = []
   /** Slots ever given away: what the scorers must have room for. */
   slots = 0
@@ -50,6 +52,11 @@ export class SeriesTable {
     return series
   }
 
+  /** How many series a device has. */
+  countOf(site: string, device: string): number {
+    return this.#counts.get(`${site}\0${device}`) ?? 0
+  }
+
   find(name: SeriesName): Series | undefined {
     return this.#series.get(keyOf(name))
   }
@@ -65,6 +72,7 @@ export class SeriesTable {
       touchedAt: at
     }
     this.#series.set(keyOf(name), series)
+    this.#count(series, 1)
     return series
   }
 
@@ -90,7 +98,9 @@ export class SeriesTable {
   }
 
   remove(series: Series): void {
-    if (this.#series.delete(keyOf(series))) this.#free.push(series.slot)
+    if (!this.#series.delete(keyOf(series))) return
+    this.#free.push(series.slot)
+    this.#count(series, -1)
   }
 
   /** Oldest first. */
@@ -100,8 +110,15 @@ export class SeriesTable {
 
   clear(): void {
     this.#series.clear()
+    this.#counts.clear()
     this.#free.length = 0
     this.slots = 0
+  }
+
+  #count({ site, device }: SeriesName, by: 1 | -1): void {
+    const count = this.countOf(site, device) + by
+    if (count > 0) this.#counts.set(`${site}\0${device}`, count)
+    else this.#counts.delete(`${site}\0${device}`)
   }
 }
 

@@ -2,13 +2,12 @@ import { open, readFile, rename, unlink } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import { messageOf, OperationalError, systemCode } from '../core/runtime/errors.ts'
 import { makeDirectory } from '../core/runtime/make-directory.ts'
-import type { SnapshotStore } from './pipeline.ts'
 
 /**
- * Snapshots as files, `DIR/topic-partition.snapshot`, one a stream. A file is written aside, synced
+ * Snapshots as files, `DIR/NAME.snapshot`. A file is written aside, synced
  * and renamed: after a crash it is the old one or the new one.
  */
-export class SnapshotFiles implements SnapshotStore {
+export class SnapshotFiles {
   readonly #directory: string
   readonly #bytesMax: number
 

@@ -13,7 +13,7 @@ export const FAULTS = {
   drift: { scope: 'metric', unit: 'σ per simulated minute, signed' },
   /** The sensor repeats its last value. */
   stuck: { scope: 'metric', unit: 'readings that repeat' },
-  /** The device is off: takes no reading and sends none. */
+  /** The device is off: takes no reading and sends none. With a metric: only that one is missing. */
   silence: { scope: 'device', unit: 'readings missing' },
   /** The device's clock, hence `ts`, is wrong; what it measures is right. */
   clock_skew: { scope: 'device', unit: 'ms, positive = ahead' },

@@ -46,7 +46,10 @@ export interface PlanOptions {
   startAt: number
   /** Simulated ms per ms of event time: how fast the day passes. */
   timeScale: number
-  faults: FaultPlanOptions | false
+  /** Drawn, none, or given for each device, ascending and apart from one another. */
+  faults: FaultPlanOptions | readonly (readonly Fault[])[] | false
+  /** Signals other than the typical ones: called for every device's metrics in turn. */
+  drawModel?: (index: number, metric: string, prng: Prng) => SignalModel
 }
 
 interface DeviceState {
@@ -86,15 +89,10 @@ export class FleetPlan implements ReadingSource {
       device: `${options.prefix}${String(i + 1).padStart(digits, '0')}`,
       metrics
     }))
-    this.models = this.devices.map(() => metrics.map((m, i) => drawSignalModel(i, m, modelPrng)))
+    const draw = options.drawModel ?? drawSignalModel
+    this.models = this.devices.map(() => metrics.map((m, i) => draw(i, m, modelPrng)))
     this.#noiseSeeds = this.devices.map(() => noisePrng.uint32())
-    this.faults = options.faults
-      ? planFaults(
-          { ...options, readingsPerDevice: this.#readingsOfLastDevice() },
-          options.faults,
-          faultPrng
-        )
-      : this.devices.map(() => [])
+    this.faults = this.#faultsOf(options.faults, faultPrng)
   }
 
   labels(): Label[] {
@@ -111,6 +109,13 @@ export class FleetPlan implements ReadingSource {
         if (reading !== undefined) yield reading
       }
     }
+  }
+
+  #faultsOf(wanted: PlanOptions['faults'], prng: Prng): readonly (readonly Fault[])[] {
+    if (!wanted) return this.devices.map(() => [])
+    if (isGiven(wanted)) return this.devices.map((_, i) => wanted[i] ?? [])
+    const readingsPerDevice = this.#readingsOfLastDevice()
+    return planFaults({ ...this.#options, readingsPerDevice }, wanted, prng)
   }
 
   #begin(device: number): DeviceState {
@@ -133,15 +138,16 @@ export class FleetPlan implements ReadingSource {
     const fault = next !== undefined && next.first <= k ? next : undefined
     const simulatedMs = this.#offsetMs(device, k) * timeScale
 
-    const values = state.signals.map((signal, m) => {
+    const values = state.signals.map((signal, m): number | undefined => {
       const healthy = signal.next(simulatedMs)
       if (fault === undefined || fault.metric !== m) return quantise(signal.model, healthy)
+      if (fault.kind === 'silence') return undefined
       if (fault.kind === 'stuck') return state.last[m] ?? quantise(signal.model, healthy)
       const offset = faultOffset(fault, k, intervalMs, timeScale)
       return quantise(signal.model, healthy + offset * signal.model.sigma)
     })
-    for (let m = 0; m < values.length; m++) state.last[m] = values[m]
-    if (fault?.kind === 'silence') return undefined
+    for (let m = 0; m < values.length; m++) state.last[m] = values[m] ?? state.last[m]
+    if (fault?.kind === 'silence' && fault.metric === undefined) return undefined
 
     const at = this.#at(device, k)
     return {
@@ -180,6 +186,12 @@ export class FleetPlan implements ReadingSource {
     const { durationMs, intervalMs, devices } = this.#options
     return Math.max(0, Math.ceil(durationMs / intervalMs - (devices - 1) / devices))
   }
+}
+
+function isGiven(
+  faults: FaultPlanOptions | readonly (readonly Fault[])[]
+): faults is readonly (readonly Fault[])[] {
+  return Array.isArray(faults)
 }
 
 /**

@@ -36,9 +36,10 @@ const DOORS: Readonly<Record<string, Door>> = {
   'prom-client': { through: /^core\/runtime\/metrics[a-z0-9-]*\.ts$/ },
   commander: { through: /^cli\// },
   'simple-statistics': { through: /^detector\// },
+  'ml-matrix': { through: /^detector\/train\/linear-algebra\.ts$/ },
   yaml: { through: /^core\/runtime\/config-(document|print)\.ts$/ },
   zod: {
-    through: /^core\/(runtime|contract)\/|\/config\.ts$|^detector\/scorer\/onnx-sidecar\.ts$/
+    through: /^core\/(runtime|contract)\/|(\/|-)config\.ts$|^detector\/scorer\/onnx-sidecar\.ts$/
   },
   // Data reaches the disk through the log's storage port; the rest are small files by name.
   'node:fs': {

@@ -1,17 +1,20 @@
 import { Command } from 'commander'
-import { HttpServer, json } from '../../core/runtime/http.ts'
+import { TOPICS } from '../../core/contract/topics.ts'
+import { OperationalError } from '../../core/runtime/errors.ts'
+import { type HttpAnswer, HttpServer, json } from '../../core/runtime/http.ts'
 import { kafkaFromConfig } from '../../core/runtime/kafka-connection.ts'
 import { onStopSignals } from '../../core/runtime/lifecycle.ts'
 import { createLogger } from '../../core/runtime/log.ts'
+import { Metrics } from '../../core/runtime/metrics.ts'
 import { CentralDetector } from '../../detector/central-detector.ts'
-import { SnapshotFiles } from '../../detector/snapshot-files.ts'
+import { registerDetectorMetrics } from '../../detector/central-metrics.ts'
 import { type ConfigFlags, loadFieldlineConfig } from '../config.ts'
 
 interface DetectorFlags {
   config?: string
   kafka?: string
   group?: string
-  data?: string
+  scope?: string
   http?: string
 }
 
@@ -22,8 +25,8 @@ export function detectorCommand(): Command {
     .option('-c, --config <file>', 'configuration file (default: every field has its default)')
     .option('--kafka <host:port>', 'Kafka brokers, comma-separated')
     .option('--group <name>', 'consumer group: detectors of one group share the partitions')
-    .option('--data <dir>', 'keep what was learned here; without it, a restart learns anew')
-    .option('--http <host:port>', 'serve /live, /ready and /status here (default: off)')
+    .option('--scope <edge|central>', 'who owns the series: here it must be central')
+    .option('--http <host:port>', 'serve /live, /ready, /status and /metrics here (default: off)')
     .action(run)
 }
 
@@ -31,27 +34,41 @@ async function run(flags: DetectorFlags): Promise<void> {
   const overrides: ConfigFlags = {
     ...(flags.kafka ? { kafka: flags.kafka } : {}),
     ...(flags.group ? { group: flags.group } : {}),
+    ...(flags.scope ? { scope: flags.scope } : {}),
     ...(flags.http ? { http: flags.http } : {})
   }
   const { config } = await loadFieldlineConfig({
     ...(flags.config ? { file: flags.config } : {}),
     overrides
   })
+  if (config.detector.scope !== 'central') {
+    throw new OperationalError(
+      'CONFIG_INVALID',
+      'detector.scope is edge: the agents own the series and raise their alerts, a central detector ' +
+        'would tell every fault twice. Set `scope: central` in the detector section of the agents and ' +
+        'here, or give --scope central and name the agents that detect by themselves in ' +
+        'detector.edge_agents.'
+    )
+  }
   const logger = createLogger(config.logging.level)
-  const snapshots = flags.data ? await SnapshotFiles.open(flags.data) : undefined
   const detector = new CentralDetector({
     config: config.detector,
-    kafka: kafkaFromConfig(config.kafka, 'detector', logger),
-    alertTopic: config.uplink.alertTopic,
+    kafka: () => kafkaFromConfig(config.kafka, 'detector', logger),
+    topics: {
+      alerts: config.uplink.alertTopic,
+      deadLetters: config.uplink.deadLetterTopic,
+      state: TOPICS.detectorState
+    },
     routes: config.routes,
-    ...(snapshots ? { snapshots } : {}),
     logger
   })
+  const metrics = new Metrics()
+  registerDetectorMetrics(metrics, detector)
   // Only on demand: the file's http section is the agent's, which may run beside it.
   const { listen, token } = config.http
   const http =
     flags.http && listen
-      ? await HttpServer.open({ address: listen, token, pages: pagesOf(detector), logger })
+      ? await HttpServer.open({ address: listen, token, pages: pagesOf(detector, metrics), logger })
       : undefined
   const abort = new AbortController()
   const dispose = onStopSignals(async hard => {
@@ -71,10 +88,18 @@ async function run(flags: DetectorFlags): Promise<void> {
   }
 }
 
-function pagesOf(detector: CentralDetector) {
+function pagesOf(detector: CentralDetector, metrics: Metrics) {
   return {
     '/live': () => json({ live: true }),
-    '/ready': () => json({ ready: true }),
-    '/status': () => json({ ...detector.counters(), alerts: detector.openAlerts() })
+    '/ready': () => {
+      const ready = detector.status().state === 'reading'
+      return json({ ready }, ready ? 200 : 503)
+    },
+    '/status': () => json({ ...detector.status(), alerts: detector.openAlerts() }),
+    '/metrics': async (): Promise<HttpAnswer> => ({
+      status: 200,
+      type: 'text/plain; version=0.0.4',
+      body: await metrics.text()
+    })
   }
 }

@@ -15,6 +15,9 @@ const REMEMBERED_MAX = 20_000
 export class AlertFeed {
   readonly #open = new Map<string, AlertEvent>()
   readonly #raised = new Map<string, AlertEvent>()
+  /** How many series an alert named when it was last seen. */
+  readonly #named = new Map<string, number>()
+  readonly #joinings: AlertEvent[] = []
 
   get open(): number {
     return this.#open.size
@@ -23,6 +26,11 @@ export class AlertFeed {
   /** As each was first seen, oldest first. */
   get raised(): readonly AlertEvent[] {
     return [...this.#raised.values()]
+  }
+
+  /** Beside `raised`: events in which an alert of a device named another series of it. */
+  get joinings(): readonly AlertEvent[] {
+    return this.#joinings
   }
 
   take(openAlerts: readonly AlertEvent[]): AlertChange[] {
@@ -34,7 +42,13 @@ export class AlertFeed {
     this.#open.clear()
     for (const [alertId, event] of now) {
       this.#open.set(alertId, event)
-      if (this.#raised.has(alertId)) continue
+      const named = event.data.contributions?.length ?? 0
+      const before = this.#named.get(alertId) ?? 0
+      this.#named.set(alertId, Math.max(named, before))
+      if (this.#raised.has(alertId)) {
+        if (named > before && this.#joinings.length < REMEMBERED_MAX) this.#joinings.push(event)
+        continue
+      }
       if (this.#raised.size >= REMEMBERED_MAX) this.#forgetOldest()
       this.#raised.set(alertId, event)
       changes.push({ state: 'raised', event })
@@ -45,6 +59,7 @@ export class AlertFeed {
   #forgetOldest(): void {
     for (const alertId of this.#raised.keys()) {
       this.#raised.delete(alertId)
+      this.#named.delete(alertId)
       return
     }
   }

@@ -11,6 +11,8 @@ export interface RaisedAlert {
   kind: string
   /** Event time of the transition, epoch ms. */
   at: number
+  /** Of a device's alert (metric `-`): its series, each when it was first told. */
+  series?: { metric: string; at: number }[]
 }
 
 export interface FaultRow {
@@ -66,8 +68,9 @@ const MAGNITUDES: readonly { kind: FaultKind; end: number; text: string }[] = [
  * Holds alerts against the faults that were injected.
  *
  * An alert is about a fault when it was raised on its device, and on its metric unless the whole
- * device is concerned, between the fault's first reading and `graceMs` after its last. A silence is
- * detected by an alert of kind `silent` only. Alerts about no fault are false.
+ * device is concerned, between the fault's first reading and `graceMs` after its last; an alert of
+ * the device is about a metric from when it first names it. A silence is detected by an alert of
+ * kind `silent` only. Alerts about no fault are false.
  */
 export function scoreFaults(
   labels: readonly Label[],
@@ -78,11 +81,15 @@ export function scoreFaults(
   const cells = MAGNITUDES.map(() => ({ injected: 0, delaysMs: [] as number[] }))
   let cutShort = 0
   for (const label of labels) {
-    const about = alerts.filter(alert => isAbout(alert, label, graceMs))
-    for (const alert of about) explained.add(alert)
+    const about = alerts.flatMap(alert =>
+      tellingsOf(alert, label)
+        .filter(at => isWithin(at, label, graceMs))
+        .map(at => ({ alert, at }))
+    )
+    for (const { alert } of about) explained.add(alert)
     const delaysMs = about
-      .filter(({ kind }) => label.kind !== 'silence' || kind === 'silent')
-      .map(alert => Math.max(0, eventTime(alert, label) - label.from))
+      .filter(({ alert }) => label.kind !== 'silence' || alert.kind === 'silent')
+      .map(({ at }) => Math.max(0, eventTime(at, label) - label.from))
     if (delaysMs.length === 0 && label.to >= endAt && lookedFor.includes(label.kind)) {
       cutShort++
       continue
@@ -113,9 +120,21 @@ export function scoreFaults(
 export function raisedAlerts(events: Iterable<AlertEvent>): RaisedAlert[] {
   const raised = new Map<string, RaisedAlert>()
   for (const { data } of events) {
-    if (data.state !== 'raised' || raised.has(data.alertId)) continue
-    const { alertId, site, device, metric, kind } = data
-    raised.set(alertId, { alertId, site, device, metric, kind, at: Date.parse(data.at) })
+    const { alertId, site, device, metric, kind, state } = data
+    if (state === 'cleared') continue
+    let alert = raised.get(alertId)
+    // Whoever looks now and then may see an alert only after its first update.
+    const at = Date.parse(alert || state === 'raised' ? data.at : data.startedAt)
+    if (!alert) {
+      alert = { alertId, site, device, metric, kind, at }
+      raised.set(alertId, alert)
+    }
+    if (metric !== '-') continue
+    alert.series ??= []
+    for (const contribution of data.contributions) {
+      if (alert.series.some(s => s.metric === contribution.metric)) continue
+      alert.series.push({ metric: contribution.metric, at })
+    }
   }
   return [...raised.values()]
 }
@@ -128,16 +147,24 @@ export function median(values: readonly number[]): number | undefined {
   return sorted.length % 2 === 1 ? sorted[half] : (sorted[half - 1] + sorted[half]) / 2
 }
 
-function isAbout(alert: RaisedAlert, label: Label, graceMs: number): boolean {
-  if (alert.site !== label.site || alert.device !== label.device) return false
-  if (label.metric !== WHOLE_DEVICE && alert.metric !== label.metric) return false
-  const within = (at: number): boolean => at >= label.from - BEFORE_MS && at <= label.to + graceMs
-  return within(alert.at) || within(eventTime(alert, label))
+/** When an alert spoke of what a label concerns. */
+function tellingsOf(
+  { site, device, metric, at, series = [] }: RaisedAlert,
+  label: Label
+): number[] {
+  if (site !== label.site || device !== label.device) return []
+  if (label.metric === WHOLE_DEVICE || metric === label.metric) return [at]
+  return series.filter(s => s.metric === label.metric).map(s => s.at)
+}
+
+function isWithin(at: number, label: Label, graceMs: number): boolean {
+  const within = (t: number): boolean => t >= label.from - BEFORE_MS && t <= label.to + graceMs
+  return within(at) || within(eventTime(at, label))
 }
 
 /** A device with a wrong clock dates its alerts by it. */
-function eventTime(alert: RaisedAlert, label: Label): number {
-  return label.kind === 'clock_skew' ? alert.at - label.magnitude : alert.at
+function eventTime(at: number, label: Label): number {
+  return label.kind === 'clock_skew' ? at - label.magnitude : at
 }
 
 function rowOf(label: Label): number {

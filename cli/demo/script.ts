@@ -96,7 +96,7 @@ export async function playAway(p: Play): Promise<Omit<DemoResult, 'elapsedMs'>> 
     ok: lost === 0 && acknowledged > 0,
     ...{ kafka: 'away', delivery: p.delivery, seed: p.seed, devices: DEVICES },
     ...{ pubackMs, agentAwayMs, buffer: { acknowledged, inLog, lost }, alertsToldTwice: 0 },
-    faults: score(fleet, p.observer.alerts.raised)
+    faults: score(fleet, [...p.observer.alerts.raised, ...p.observer.alerts.joinings])
   }
 }
 

@@ -36,6 +36,8 @@ export interface Hit {
   at: number
   score: number
   value?: number
+  /** Whose value, where an alert is of several series. */
+  metric?: string
 }
 
 export type Verdict =
@@ -81,11 +83,14 @@ export class Decider {
     return this.#open[slot] === 1
   }
 
-  /** @param paceMs Usual event time between readings; 0: unknown, nothing is habitual then. */
-  decide(slot: number, hit: Hit, paceMs = 0): Verdict {
+  /**
+   * @param paceMs Usual event time between readings; 0: unknown, nothing is habitual then.
+   * @param told Somebody will hear of it: what is hidden makes no habit.
+   */
+  decide(slot: number, hit: Hit, paceMs = 0, told = true): Verdict {
     if (this.#open[slot] === 1) return this.#whileOpen(slot, hit)
     const verdict = this.#whileQuiet(slot, hit, paceMs)
-    if (verdict.state === 'raise' && this.#rule.habituation > 0) {
+    if (verdict.state === 'raise' && told && this.#rule.habituation > 0) {
       this.#habit[slot] = this.#habitOf(slot, hit.at, paceMs) + this.#rule.habituation
       this.#habitAt[slot] = hit.at
     }
@@ -170,7 +175,11 @@ export class Decider {
     pending ??= { age: 0, hits: [] }
     const age = ++pending.age
     pending.hits = pending.hits.filter(h => age - h.age < of)
-    if (counts) pending.hits.push({ ...hit, age })
+    if (counts) {
+      // Its own fields alone: a snapshot holds them.
+      const { at, score, value } = hit
+      pending.hits.push({ at, score, ...(value === undefined ? {} : { value }), age })
+    }
     if (pending.hits.length >= readings) {
       this.#pending.delete(slot)
       this.#open[slot] = 1

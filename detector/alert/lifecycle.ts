@@ -9,7 +9,7 @@ import {
   seriesSubject
 } from '../../core/contract/alert-event.ts'
 import type { Hit } from './decision.ts'
-import { severityOf, worse } from './severity.ts'
+import { type SeverityBands, severityOf, worse } from './severity.ts'
 
 /** What an alert is about. */
 export interface AlertSubject {
@@ -22,10 +22,12 @@ export interface AlertSubject {
 
 /** One reading, as the lifecycle sees it. */
 export interface Observation extends Hit {
+  /** Whose reading tells the time of it. */
+  agentId: string
   /** `fl-id` of the reading. */
   eventId?: string
   late: boolean
-  /** Asked for only when an event is made. */
+  /** Asked for only when an event is made, and then before the reading is learned. */
   details: () => AlertDetails
 }
 
@@ -33,6 +35,8 @@ export interface AlertDetails {
   expected?: number
   lower?: number
   upper?: number
+  /** The judge's own line; the configured `raise` when absent. */
+  threshold?: number
   contributions: { metric: string; share: number }[]
   reason: string
   detector: AlertData['detector']
@@ -44,8 +48,9 @@ export interface OpenAlert {
   startedAt: number
   /** Number of the last transition made, from 1. */
   transition: number
+  /** Rises, never falls. */
   severity: Severity
-  peak: { score: number; value?: number; at: number }
+  peak: { score: number; value?: number; metric?: string; at: number }
   samples: number
   /** Event time of the last transition. */
   transitionAt: number
@@ -57,49 +62,74 @@ export interface LifecycleRule {
   /** `/fieldline/gateway-7` */
   source: string
   threshold: number
-  /** Least event time between two `updated`, unless the severity rises. */
+  /** Score below which an open alert has nothing to update. */
+  clear: number
+  /** Least event time between two `updated`, unless the severity rises or a series joins. */
   updateIntervalMs: number
+  severity: SeverityBands
+}
+
+/** The part of a configuration that tells. */
+export function lifecycleRuleOf(
+  config: Pick<LifecycleRule, 'clear' | 'updateIntervalMs' | 'severity'> & { raise: number },
+  source: string
+): LifecycleRule {
+  const { raise, clear, updateIntervalMs, severity } = config
+  return { source, threshold: raise, clear, updateIntervalMs, severity }
 }
 
 /**
- * Pure: the same alert and the same observation give the same event, byte for byte.
+ * Pure, as the others here: the same alert and the same observation give the same event, byte for
+ * byte.
  *
+ * @param startedAt Event time of the first reading counted: names the alert.
  * @param hits Readings counted by the on-delay, oldest first; the last is the observation's.
  */
 export function raiseAlert(
   rule: LifecycleRule,
   subject: AlertSubject,
+  startedAt: number,
   hits: readonly Hit[],
   seen: Observation,
   severityMin: Severity = 'info'
-): { alert: OpenAlert; event: AlertEvent } {
-  const worst = hits.reduce((a, b) => (b.score > a.score ? b : a))
+): OpenAlert {
   const alert: Omit<OpenAlert, 'last'> = {
-    subject,
-    startedAt: hits[0].at,
-    transition: 1,
-    severity: worse(severityOf(worst.score), severityMin),
-    peak: peakOf(worst),
-    samples: hits.length,
-    transitionAt: seen.at
+    ...{ subject, startedAt, transition: 1, severity: severityMin, samples: 0 },
+    ...{ peak: { score: Number.NEGATIVE_INFINITY, at: seen.at }, transitionAt: seen.at }
   }
-  const event = transition(rule, alert, 'raised', seen)
-  return { alert: { ...alert, last: event }, event }
+  countHits(rule, alert, hits)
+  return { ...alert, last: transition(rule, alert, 'raised', seen) }
+}
+
+/** Counts readings of an alert, without a word. @returns Whether the severity rose. */
+export function countHits(
+  rule: LifecycleRule,
+  alert: Omit<OpenAlert, 'last'>,
+  hits: readonly Hit[],
+  severityMin: Severity = 'info'
+): boolean {
+  const before = alert.severity
+  alert.samples += hits.length
+  for (const hit of hits) {
+    if (hit.score > alert.peak.score) alert.peak = peakOf(hit)
+    alert.severity = worse(alert.severity, severityOf(hit.score, rule.severity))
+  }
+  alert.severity = worse(alert.severity, severityMin)
+  return alert.severity !== before
 }
 
 /** Counts a reading of an open alert. @returns The `updated` event, if there is reason for one. */
 export function observeAlert(
-  rule: LifecycleRule & { clear: number },
+  rule: LifecycleRule,
   alert: OpenAlert,
   seen: Observation
 ): AlertEvent | undefined {
-  alert.samples++
-  if (seen.score > alert.peak.score) alert.peak = peakOf(seen)
-  const severity = worse(alert.severity, severityOf(seen.score))
-  const rises = severity !== alert.severity
+  const rises = countHits(rule, alert, [seen])
   const due = seen.at - alert.transitionAt >= rule.updateIntervalMs && seen.score >= rule.clear
-  if (!rises && !due) return undefined
-  alert.severity = severity
+  return rises || due ? updateAlert(rule, alert, seen) : undefined
+}
+
+export function updateAlert(rule: LifecycleRule, alert: OpenAlert, seen: Observation): AlertEvent {
   alert.transition++
   alert.transitionAt = seen.at
   alert.last = transition(rule, alert, 'updated', seen)
@@ -112,8 +142,8 @@ export function clearAlert(rule: LifecycleRule, alert: OpenAlert, seen: Observat
   return alert.last
 }
 
-function peakOf(hit: Hit): OpenAlert['peak'] {
-  return { score: hit.score, ...(hit.value === undefined ? {} : { value: hit.value }), at: hit.at }
+function peakOf({ score, value, metric, at }: Hit): OpenAlert['peak'] {
+  return { score, ...(value === undefined ? {} : { value }), ...(metric ? { metric } : {}), at }
 }
 
 function transition(
@@ -123,7 +153,7 @@ function transition(
   seen: Observation
 ): AlertEvent {
   const { site, device, metric, kind } = alert.subject
-  const { detector, contributions, reason, ...band } = seen.details()
+  const { detector, contributions, reason, threshold, ...band } = seen.details()
   const at = new Date(seen.at).toISOString()
   const data: AlertData = {
     alertId: alertId(seriesSubject(site, device, metric), kind, alert.startedAt),
@@ -136,7 +166,7 @@ function transition(
     ...(seen.value === undefined ? {} : { value: seen.value }),
     ...band,
     score: rounded(seen.score),
-    threshold: rule.threshold,
+    threshold: threshold ?? rule.threshold,
     detector,
     startedAt: new Date(alert.startedAt).toISOString(),
     at,

@@ -1,26 +1,20 @@
-import type { AlertData, AlertEvent } from '../../core/contract/alert-event.ts'
+import type { AlertData } from '../../core/contract/alert-event.ts'
 import { scoreOfRatio } from '../scorer/scorer.ts'
-import {
-  type AlertSubject,
-  clearAlert,
-  type LifecycleRule,
-  type Observation,
-  type OpenAlert,
-  raiseAlert
-} from './lifecycle.ts'
-import { deviceKeyOf, type SilenceChange, type SilenceRule } from './silence.ts'
+import type { Alerts } from './alerts.ts'
+import type { Condition } from './condition.ts'
+import type { Observation } from './lifecycle.ts'
+import type { SilenceChange, SilenceRule } from './silence.ts'
 
 /** Silence scores 0.8 when the limit is reached: its own line, whatever the anomalies' is. */
 const THRESHOLD = 0.8
 
-/** Turns what the silence watch found into alerts of kind `silent`, one a device. */
+/** Tells what the silence watch found as conditions of kind `silent`, one a device. */
 export class SilenceAlerts {
-  readonly #rule: LifecycleRule
+  readonly #alerts: Alerts
   readonly #detector: AlertData['detector']
-  readonly #open = new Map<string, OpenAlert>()
 
-  constructor(rule: LifecycleRule, silent: SilenceRule) {
-    this.#rule = { ...rule, threshold: THRESHOLD }
+  constructor(alerts: Alerts, silent: SilenceRule) {
+    this.#alerts = alerts
     this.#detector = {
       name: 'silence',
       version: '1',
@@ -28,40 +22,20 @@ export class SilenceAlerts {
     }
   }
 
-  get open(): Iterable<OpenAlert> {
-    return this.#open.values()
-  }
-
-  get size(): number {
-    return this.#open.size
-  }
-
   /** @param eventId Of the reading that told: another device's, when this one fell silent. */
-  event(change: SilenceChange, eventId: string, late: boolean): AlertEvent | undefined {
-    const key = deviceKeyOf(change.device)
-    const seen = this.#observation(change, eventId, late)
-    const open = this.#open.get(key)
-    if (change.state !== 'silent') {
-      this.#open.delete(key)
-      return open && clearAlert(this.#rule, open, seen)
-    }
-    if (open) return undefined
+  tell(change: SilenceChange, eventId: string, late: boolean): void {
     const { site, device, at } = change.device
-    const subject: AlertSubject = { site, device, metric: '-', kind: 'silent' }
+    const condition: Condition = {
+      ...{ site, device, metric: '-', kind: 'silent' },
+      ...{ severityMin: 'warning', standing: true }
+    }
+    const seen = this.#observation(change, eventId, late)
+    if (change.state !== 'silent') {
+      this.#alerts.end(condition, seen)
+      return
+    }
     // Named for when it was last heard, so that the name does not depend on when we noticed.
-    const hit = { at, score: seen.score }
-    const { alert, event } = raiseAlert(this.#rule, subject, [hit], seen, 'warning')
-    this.#open.set(key, alert)
-    return event
-  }
-
-  snapshot(): OpenAlert[] {
-    return [...this.#open.values()]
-  }
-
-  restore(alerts: OpenAlert[]): void {
-    this.#open.clear()
-    for (const alert of alerts) this.#open.set(deviceKeyOf(alert.subject), alert)
+    this.#alerts.begin(condition, [{ at, score: seen.score }], seen)
   }
 
   #observation(change: SilenceChange, eventId: string, late: boolean): Observation {
@@ -69,9 +43,11 @@ export class SilenceAlerts {
     return {
       at: change.at,
       score: silent ? scoreOfRatio(Math.max(1, change.quietMs / change.limitMs)) : 0,
+      agentId: change.device.agentId,
       eventId,
       late,
       details: () => ({
+        threshold: THRESHOLD,
         contributions: [],
         reason: reasonOf(change),
         detector: this.#detector

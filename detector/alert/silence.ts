@@ -1,3 +1,4 @@
+import { type DeviceClock, newClock } from '../quality/device-clock.ts'
 import { advanceClock, LATENESS_MS, type StreamClock, startClock } from './stream-clock.ts'
 
 /** Gaps of a device before its interval is believed. */
@@ -26,6 +27,11 @@ export interface HeardDevice {
   intervalMs: number
   gaps: number
   silent: boolean
+  /** The device's own time: passes only while it is heard. */
+  aliveMs: number
+  /** Of its own time: when its series are to be looked at again. */
+  scanFromMs: number
+  clock: DeviceClock
 }
 
 export interface SilenceChange {
@@ -67,17 +73,16 @@ export class SilenceWatch {
   }
 
   /** @returns Whether the reading is behind its agent's watermark, and whose state it changed. */
-  hear(reading: Heard): { late: boolean; changes: SilenceChange[] } {
+  hear(reading: Heard): { late: boolean; device: HeardDevice; changes: SilenceChange[] } {
     const clock = this.#clock(reading)
     const late = reading.at < clock.watermark - LATENESS_MS
-    if (!this.#rule.enabled) return { late, changes: [] }
     const changes: SilenceChange[] = []
-    this.#hearDevice(reading, clock, changes)
+    const device = this.#hearDevice(reading, clock, changes)
     if (clock.activeMs >= clock.scanFromMs) {
       clock.scanFromMs = clock.activeMs + this.#rule.minMs / 10
       this.#scan(reading, clock, changes)
     }
-    return { late, changes }
+    return { late, device, changes }
   }
 
   snapshot(): SilenceState {
@@ -88,7 +93,9 @@ export class SilenceWatch {
     this.#clocks.clear()
     this.#devices.clear()
     for (const [agentId, clock] of state.clocks) this.#clocks.set(agentId, { ...clock })
-    for (const device of state.devices) this.#devices.set(deviceKeyOf(device), { ...device })
+    for (const device of state.devices) {
+      this.#devices.set(deviceKeyOf(device), structuredClone(device))
+    }
   }
 
   #clock(reading: Heard): StreamClock & { scanFromMs: number } {
@@ -104,17 +111,20 @@ export class SilenceWatch {
     return clock
   }
 
-  #hearDevice(reading: Heard, clock: StreamClock, changes: SilenceChange[]): void {
+  #hearDevice(reading: Heard, clock: StreamClock, changes: SilenceChange[]): HeardDevice {
     const key = deviceKeyOf(reading)
     const { agentId, site, device, at, receivedAt } = reading
     const known = this.#devices.get(key)
     const heard: HeardDevice = known ?? {
       ...{ site, device, agentId, at, receivedAt },
-      ...{ activeMs: clock.activeMs, intervalMs: 0, gaps: 0, silent: false }
+      ...{ activeMs: clock.activeMs, intervalMs: 0, gaps: 0, silent: false },
+      ...{ aliveMs: 0, scanFromMs: 0, clock: newClock() }
     }
     if (known) {
       const sameAgent = known.agentId === agentId
-      const gapMs = clock.activeMs - known.activeMs
+      const gapMs = sameAgent ? clock.activeMs - known.activeMs : 0
+      // A pause of the device is none of its series.
+      known.aliveMs += known.gaps < GAPS_BELIEVED ? gapMs : Math.min(gapMs, 2 * known.intervalMs)
       if (known.silent) {
         changes.push(this.#change('heard', known, at, receivedAt))
       } else if (sameAgent && gapMs > known.intervalMs / 10) {
@@ -128,6 +138,7 @@ export class SilenceWatch {
     this.#devices.delete(key)
     this.#devices.set(key, heard)
     if (this.#devices.size > this.#devicesMax) this.#forgetOldest(receivedAt, changes)
+    return heard
   }
 
   #scan(reading: Heard, clock: StreamClock, changes: SilenceChange[]): void {
@@ -136,8 +147,8 @@ export class SilenceWatch {
         this.#forget(device, reading.receivedAt, changes)
         continue
       }
-      if (device.silent || device.agentId !== reading.agentId || device.gaps < GAPS_BELIEVED)
-        continue
+      const watched = this.#rule.enabled && device.gaps >= GAPS_BELIEVED
+      if (!watched || device.silent || device.agentId !== reading.agentId) continue
       const quietMs = clock.activeMs - Math.max(device.activeMs, clock.graceFromMs)
       if (quietMs <= this.#limit(device)) continue
       device.silent = true

@@ -125,11 +125,14 @@ export class RowViews {
     return verdict
   }
 
-  /** @returns How far a value lies from the pattern, in scales. */
-  distance(slot: number, at: number, value: number, floor: number): number {
-    const base = slot * NUMBERS
-    const scale = Math.max(rootScale(this.#numbers[base + PATTERN + ROOT]), floor)
-    return Math.abs(value - this.#forecast(slot, at)) / scale
+  /** @returns How far a value lies from the pattern. */
+  distance(slot: number, at: number, value: number): number {
+    return Math.abs(value - this.#forecast(slot, at))
+  }
+
+  /** @returns The scale of rows around the pattern. */
+  scale(slot: number, floor: number): number {
+    return Math.max(rootScale(this.#numbers[slot * NUMBERS + PATTERN + ROOT]), floor)
   }
 
   /** With the same arguments as `judge`, which it calls. */

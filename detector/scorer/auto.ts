@@ -1,3 +1,4 @@
+import { ewmaStep } from '../stats/ewma.ts'
 import { HILL_SIZE, hillBegin, hillLearn, hillLine } from '../stats/hill-tail.ts'
 import { rowReason } from './auto-reason.ts'
 import { ROW_VIEWS_BYTES, type RowVerdict, RowViews } from './auto-rows.ts'
@@ -25,6 +26,12 @@ const LINES: Readonly<Record<Sensitivity, Lines>> = {
 }
 /** As near as so many scales of the pattern, a reading is expected. */
 const EXPECTED_DISTANCE = 3
+/** The last three readings or so, between rows: for what is over before a row can tell it. */
+const BURST_GAIN = 0.4
+/** Variance of such a mean of unit white noise. */
+const BURST_NOISE = BURST_GAIN / (2 - BURST_GAIN)
+/** Deviations of a five-minute mean that they must be off, of the line for a single reading. */
+const BURST_SHARE = 1.1
 /** Least scale of rows, of the value: what single precision and two-byte profiles leave. */
 const FLOOR = 1e-6
 /** A normal's deviation, in the scale of rows. */
@@ -43,13 +50,16 @@ const PENDING_COUNT = 3
 const HELD = 4
 /** Tail of the surprises of single readings. */
 const SURPRISES = 5
-const NUMBERS = SURPRISES + HILL_SIZE
+/** Mean of the last few readings. */
+const BURST = SURPRISES + HILL_SIZE
+const NUMBERS = BURST + 1
 
 /**
  * The default. Two time scales, the stronger counts:
  *
  * Single readings, by `zscore`, at once; on a series whose own surprises are often large, only what
- * exceeds them as much as the line exceeds a normal's.
+ * exceeds them as much as the line exceeds a normal's. Or the last three of them or so, where they
+ * are farther from the pattern of five-minute means than these ever are.
  *
  * Rows, by `RowViews`: a reading each, or the mean of five minutes where readings come closer than
  * every two and a half; so "the last ten rows" is the better part of an hour at least, and a day's
@@ -59,11 +69,11 @@ const NUMBERS = SURPRISES + HILL_SIZE
  * Works for most metrics as they are. Does not work for counters that only grow, and does not notice
  * an unusual quiet.
  *
- * Cost: 508 bytes, O(1) a reading.
+ * Cost: 512 bytes, O(1) a reading.
  */
 export class Auto implements Scorer {
   readonly name = 'auto'
-  readonly version = '1'
+  readonly version = '2'
   readonly params: Readonly<Record<string, unknown>>
   readonly stateBytes: number
   readonly #lines: Lines
@@ -116,6 +126,7 @@ export class Auto implements Scorer {
       const surprise = this.#single.surprise(slot, at, value)
       hillLearn(n, base + SURPRISES, surprise, this.#single.readings(slot))
     }
+    n[base + BURST] = this.#burst(slot, value)
     this.#single.learn(slot, at, value)
     this.#learnRow(slot, at, value)
   }
@@ -256,10 +267,30 @@ export class Auto implements Scorer {
     const line = hillLine(this.#numbers, slot * NUMBERS + SURPRISES, this.#lines.sigmas)
     const ratio = this.#single.surprise(slot, at, value) / line
     // Below, it decides nothing.
-    if (ratio < 0.5 || !this.#rows.warm(slot)) return ratio
-    const distance = this.#rows.distance(slot, at, this.#deviation(slot, value), floorOf(value))
-    const agreed = this.#apart(slot) ? rowScore : Number.POSITIVE_INFINITY
-    return Math.min(ratio, agreed, distance / EXPECTED_DISTANCE)
+    if (ratio < 0.4 || !this.#rows.warm(slot)) return ratio
+    const scale = this.#rows.scale(slot, floorOf(value))
+    const distance = this.#rows.distance(slot, at, this.#deviation(slot, value)) / scale
+    if (this.#apart(slot)) return Math.min(ratio, rowScore, distance / EXPECTED_DISTANCE)
+    const burst = this.#burstDistance(slot, at, value, scale) / (BURST_SHARE * line)
+    return Math.max(Math.min(ratio, distance / EXPECTED_DISTANCE), burst)
+  }
+
+  /** Of the last few readings from the pattern, in deviations of what such a mean usually shows. */
+  #burstDistance(slot: number, at: number, value: number, rowScale: number): number {
+    const distance = this.#rows.distance(slot, at, this.#burst(slot, value))
+    // A row is the mean of more readings, so less of their noise is left in its scale.
+    const noise = BURST_NOISE - Math.min(BURST_NOISE, this.#single.paceMs(slot) / ROW_MS)
+    const deviation = Math.hypot(
+      SCALES_A_DEVIATION * rowScale,
+      Math.sqrt(noise) * this.#single.scale(slot, at)
+    )
+    return distance / deviation
+  }
+
+  /** Mean of the last few readings and this one. */
+  #burst(slot: number, value: number): number {
+    const last = this.#numbers[slot * NUMBERS + BURST]
+    return ewmaStep(last, this.#deviation(slot, value), BURST_GAIN)
   }
 }
 

@@ -1,60 +1,74 @@
 import { readFile, stat } from 'node:fs/promises'
-import { dirname, join } from 'node:path'
+import { join } from 'node:path'
 import { messageOf, OperationalError } from '../../core/runtime/errors.ts'
 import type { Logger } from '../../core/runtime/log.ts'
-import type { DetectorConfig } from '../config.ts'
+import type { ModelConfig } from '../config.ts'
 import { matchesAny } from '../pattern.ts'
-import type { DeviceScorer } from './device-scorer.ts'
+import type { DeviceModel } from './device-scorer.ts'
+import type { ImportRuntime } from './onnx-runtime.ts'
 import { OnnxScorer } from './onnx-scorer.ts'
 import { parseSidecar } from './onnx-sidecar.ts'
-
-type ModelConfig = DetectorConfig['models'][number]
+import { WatchedModel, type WatchedModelOptions } from './onnx-watch.ts'
 
 /**
- * Opens the configured models. One that cannot be used is left out with one error in the log: its
- * devices are scored by the z-score, and nothing stops.
+ * Opens the configured models, and watches their files. One that cannot be used is reported with one
+ * error in the log: its devices are scored by the z-score, and nothing stops.
  */
 export async function loadModels(
   configs: readonly ModelConfig[],
   logger: Logger
-): Promise<DeviceScorer[]> {
-  const models: DeviceScorer[] = []
-  for (const config of configs) {
-    try {
-      models.push(await loadModel(config, logger))
-      logger.info({ event: 'detector.model_loaded', model: config.name }, 'Loaded a model.')
-    } catch (error) {
-      logger.error(
-        { event: 'detector.model_unusable', model: config.name },
-        `${messageOf(error)} Until then the z-score answers for its devices.`
-      )
-    }
-  }
-  return models
+): Promise<DeviceModel[]> {
+  return Promise.all(configs.map(config => watchModel(config, logger)))
 }
 
-/** @throws {OperationalError} MODEL_UNUSABLE */
-export async function loadModel(config: ModelConfig, logger: Logger): Promise<OnnxScorer> {
-  const modelPath = await modelFile(config)
-  const sidecarPath = join(
-    dirname(modelPath),
-    `${modelPath.replace(/^.*\//, '').replace(/\.onnx$/, '')}.json`
-  )
-  const model = await read(config, modelPath)
-  const json = (await read(config, sidecarPath)).toString('utf8')
-  return OnnxScorer.open({
+export interface LoadOptions {
+  importRuntime?: ImportRuntime
+  every?: WatchedModelOptions['every']
+}
+
+export function watchModel(
+  config: ModelConfig,
+  logger: Logger,
+  { every, ...options }: LoadOptions = {}
+): Promise<WatchedModel> {
+  return WatchedModel.open({
     name: config.name,
-    model,
-    sidecar: parseSidecar(json, model, sidecarPath),
-    covers: (site, device) => matchesAny(config.sites, site) && matchesAny(config.devices, device),
-    logger
+    covers: coverageOf(config),
+    files: async () => Object.values(await modelFiles(config)),
+    load: () => loadModel(config, logger, options),
+    logger,
+    ...(every ? { every } : {})
   })
 }
 
+/** @throws {OperationalError} MODEL_UNUSABLE */
+export async function loadModel(
+  config: ModelConfig,
+  logger: Logger,
+  { importRuntime }: Omit<LoadOptions, 'every'> = {}
+): Promise<OnnxScorer> {
+  const files = await modelFiles(config)
+  const model = await read(config, files.model)
+  const json = (await read(config, files.sidecar)).toString('utf8')
+  return OnnxScorer.open({
+    name: config.name,
+    model,
+    sidecar: parseSidecar(json, model, files.sidecar),
+    covers: coverageOf(config),
+    logger,
+    ...(importRuntime ? { importRuntime } : {})
+  })
+}
+
+function coverageOf({ sites, devices }: ModelConfig) {
+  return (site: string, device: string) => matchesAny(sites, site) && matchesAny(devices, device)
+}
+
 /** A directory means the `model.onnx` in it. */
-async function modelFile({ path }: ModelConfig): Promise<string> {
+async function modelFiles({ path }: ModelConfig): Promise<{ model: string; sidecar: string }> {
   const found = await stat(path).catch(() => undefined)
-  return found?.isDirectory() ? join(path, 'model.onnx') : path
+  const model = found?.isDirectory() ? join(path, 'model.onnx') : path
+  return { model, sidecar: `${model.replace(/\.onnx$/, '')}.json` }
 }
 
 async function read(config: ModelConfig, path: string): Promise<Buffer> {

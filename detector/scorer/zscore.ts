@@ -112,6 +112,11 @@ export class ZScore implements Scorer {
     return Math.max(Math.abs(z), Math.abs(this.#averaged(base, z)))
   }
 
+  /** One deviation of the forecast's error, for a reading at this time. */
+  scale(slot: number, at: number): number {
+    return this.#forecast(slot * STRIDE, at).scale
+  }
+
   explain(slot: number, at: number, value: number): Explanation {
     const base = slot * STRIDE
     const f = this.#forecast(base, at)

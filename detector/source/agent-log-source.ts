@@ -26,7 +26,7 @@ export interface AgentLogCounters {
   skipped: number
 }
 
-/** The agent's own telemetry log, as the single stream ''. */
+/** The agent's own telemetry log. */
 export class AgentLogSource implements Source {
   readonly counters: AgentLogCounters = { records: 0, undecodable: 0, skipped: 0 }
   readonly #options: AgentLogSourceOptions
@@ -37,7 +37,7 @@ export class AgentLogSource implements Source {
 
   async run(consumer: SourceConsumer, signal: AbortSignal): Promise<void> {
     const { reader } = this.#options
-    const start = await consumer.assigned('', reader.position)
+    const start = await consumer.begin(reader.position)
     if (comparePositions(start, reader.position) !== 0) await reader.seek(start)
     while (!signal.aborted) {
       await this.#limitLag()
@@ -57,11 +57,11 @@ export class AgentLogSource implements Source {
         }
       }
       this.counters.records += batch.records.length
-      await consumer.handle({ stream: '', readings, positions, end: batch.end })
+      await consumer.handle({ readings, positions, end: batch.end })
     }
   }
 
-  async commit(_stream: string, position: Cursor): Promise<void> {
+  commit(position: Cursor): void {
     this.#options.reader.commit(position)
   }
 

@@ -1,12 +1,15 @@
 import { parseEventId } from '../../core/contract/event-id.ts'
-import { HEADERS } from '../../core/contract/headers.ts'
+import { type DeadLetterReason, HEADERS } from '../../core/contract/headers.ts'
 import { type DecodedPayload, decodePayload, parseInstant } from '../../core/contract/reading.ts'
 import type { RouteConfig } from '../../core/contract/route-config.ts'
 import { TopicTemplate } from '../../core/contract/topic-template.ts'
 import type { DetectorReading } from '../detector.ts'
+import { matchesAny } from '../pattern.ts'
 
 /** A record of a telemetry topic, as far as it matters here. */
 export interface TelemetryRecord {
+  /** Kafka's. */
+  topic: string
   key: Uint8Array | null
   value: Uint8Array | null
   /** Kafka's, epoch ms. */
@@ -15,40 +18,57 @@ export interface TelemetryRecord {
 }
 
 export type TelemetryDecoding =
-  | { ok: true; readings: DetectorReading[] }
-  /** Of a closed list. `no_id`: written by somebody else, or stripped of its headers on the way. */
-  | { ok: false; reason: 'no_id' | 'no_key' | 'no_value' | 'no_route' | 'unreadable' }
+  /** `unrouted`: no route of the configuration explains it. None is a reading of a `raw` route. */
+  | { ok: true; readings: DetectorReading[]; unrouted?: true }
+  /**
+   * It can never be read. `unknown_record`: written by somebody else, or stripped of its headers on
+   * the way.
+   */
+  | { ok: false; reason: PoisonReason; detail: string }
+
+export const POISON_REASONS = [
+  'unknown_record',
+  'no_values',
+  'not_json',
+  'not_a_number',
+  'too_deep'
+] as const satisfies readonly DeadLetterReason[]
+export type PoisonReason = (typeof POISON_REASONS)[number]
 
 /**
  * Reads telemetry records as the routes wrote them: key `site/device`, metric from the MQTT topic in
- * `fl-topic`, payload by the route's codec, event time from the record's timestamp.
+ * `fl-topic`, payload by the codec of the route that leads to the record's own topic, event time from
+ * the record's timestamp.
  */
 export class TelemetryDecoder {
-  readonly #routes: { config: RouteConfig; templates: TopicTemplate[]; fields?: Set<string> }[]
+  readonly #routes: Route[]
 
   constructor(routes: readonly RouteConfig[]) {
-    this.#routes = routes.map(config => ({
-      config,
-      templates: config.match.map(text => new TopicTemplate(text)),
-      ...(config.fields ? { fields: new Set(config.fields) } : {})
-    }))
+    this.#routes = routes
+      .filter(({ drop }) => !drop)
+      .map(config => ({
+        config,
+        // What stands for a part may be any text: routes to one topic do not take the same messages.
+        topics: [config.topic.replaceAll(/\{[^}]*\}/g, '*')],
+        templates: config.match.map(text => new TopicTemplate(text)),
+        fields: config.fields && new Set(config.fields)
+      }))
   }
 
   decode(record: TelemetryRecord): TelemetryDecoding {
     const eventId = record.header(HEADERS.id)
     const id = eventId === undefined ? undefined : parseEventId(eventId)
-    if (!id || eventId === undefined) return { ok: false, reason: 'no_id' }
+    if (!id || eventId === undefined) return poison('unknown_record', 'it has no fl-id of an agent')
     const device = deviceOf(record.key)
-    if (!device) return { ok: false, reason: 'no_key' }
-    if (!record.value) return { ok: false, reason: 'no_value' }
-    const topic = record.header(HEADERS.topic)
-    const route = topic === undefined ? undefined : this.#route(topic)
-    if (!route) return { ok: false, reason: 'no_route' }
-    const payloads =
-      route.config.value === 'reading'
-        ? decodeReadings(record.value)
-        : this.#decodePayload(route, record.value)
-    if (!payloads) return { ok: false, reason: 'unreadable' }
+    if (!device) return poison('unknown_record', 'its key is not site/device')
+    const mqttTopic = record.header(HEADERS.topic)
+    if (mqttTopic === undefined) return poison('unknown_record', 'it has no fl-topic')
+    if (!record.value) return poison('no_values', 'it has no value')
+    const found = this.#route(record.topic, mqttTopic)
+    if (!found) return { ok: true, readings: [], unrouted: true }
+    const decoded = decodeValue(found, record.value)
+    if (!decoded.ok) return decoded
+    const { payloads } = decoded
     const first = payloads[0]?.observedAt
     const readings = payloads.map((payload, index) => ({
       epoch: id.epoch,
@@ -60,30 +80,49 @@ export class TelemetryDecoder {
       // The timestamp is the first element's believed time; others keep their distance to it.
       at: record.timestampMs + distance(first, payload.observedAt),
       receivedAt: Number(record.header(HEADERS.received) ?? record.timestampMs),
-      values: payload.values,
+      ...payload,
       ...(record.header(HEADERS.replayOf) === undefined ? {} : { resent: true })
     }))
     return { ok: true, readings }
   }
 
-  #route(topic: string) {
-    for (const { config, templates, fields } of this.#routes) {
-      if (config.codec === 'raw' || config.drop) continue
-      for (const template of templates) {
-        const match = template.match(topic)
-        if (match) return { config, fields, metric: match.metric }
+  /** Several routes may match one message: the one that leads to this topic has written it. */
+  #route(topic: string, mqttTopic: string): Match | undefined {
+    for (const route of this.#routes) {
+      if (!matchesAny(route.topics, topic)) continue
+      for (const template of route.templates) {
+        const match = template.match(mqttTopic)
+        if (match) return { route, metric: match.metric }
       }
     }
     return undefined
   }
+}
 
-  #decodePayload(
-    { config, metric, fields }: { config: RouteConfig; metric?: string; fields?: Set<string> },
-    value: Uint8Array
-  ): DecodedPayload[] | undefined {
-    const decoded = decodePayload(config.codec, value, metric, fields)
-    return decoded.ok ? decoded.payloads : undefined
-  }
+interface Route {
+  config: RouteConfig
+  /** Patterns of the Kafka topics it leads to. */
+  topics: string[]
+  templates: TopicTemplate[]
+  fields: Set<string> | undefined
+}
+
+interface Match {
+  route: Route
+  metric: string | undefined
+}
+
+type DecodedValue = { ok: true; payloads: DecodedPayload[] } | (TelemetryDecoding & { ok: false })
+
+function decodeValue({ route, metric }: Match, value: Uint8Array): DecodedValue {
+  const { config, fields } = route
+  if (config.value === 'payload') return decodePayload(config.codec, value, metric, fields, true)
+  const payloads = decodeReadings(value)
+  return payloads ? { ok: true, payloads } : poison('not_json', 'it is no reading of an agent')
+}
+
+function poison(reason: PoisonReason, detail: string): TelemetryDecoding & { ok: false } {
+  return { ok: false, reason, detail }
 }
 
 /** `site/device`, the site without a slash. */

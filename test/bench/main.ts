@@ -1,12 +1,14 @@
 import { benchCompression } from './compression.ts'
 import { benchDrain } from './drain.ts'
 import { benchFarLink } from './far-link.ts'
+import { benchFleet } from './fleet.ts'
 import { benchIdle } from './idle.ts'
 import { benchLatency } from './latency.ts'
 import { benchLog } from './log.ts'
 import { benchLogStart } from './log-start.ts'
 import { benchLogTrickle } from './log-trickle.ts'
 import { benchNab } from './nab.ts'
+import { benchOnnx } from './onnx.ts'
 import { type BenchOptions, parseOptions } from './options.ts'
 import { benchPath } from './path.ts'
 import { benchPuback } from './puback.ts'
@@ -28,9 +30,11 @@ const BENCHMARKS: Record<string, (options: BenchOptions) => Promise<unknown>> = 
   latency: benchLatency,
   'far-link': benchFarLink,
   drain: benchDrain,
+  fleet: benchFleet,
   idle: benchIdle,
   soak: benchSoak,
   scorers: benchScorers,
+  onnx: benchOnnx,
   compression: benchCompression
 }
 const ONLY_BY_NAME = new Set(['soak'])

@@ -112,6 +112,23 @@ test('an alert is taken once, at its raising, however often it is told', () => {
   ])
 })
 
+test('an alert of the device speaks of a series from when it first names it', () => {
+  const event = (transition: number, at: number, metrics: string[]): AlertEvent =>
+    alertEvent('/fieldline/g', transition, {
+      ...{ alertId: 'p/a/-/anomaly/1', state: transition === 1 ? 'raised' : 'updated' },
+      ...{ at: new Date(at).toISOString(), startedAt: new Date(5_000).toISOString() },
+      ...{ kind: 'anomaly', site: 'p', device: 'a', metric: '-' },
+      contributions: metrics.map(metric => ({ metric, share: 1 / metrics.length }))
+    } as AlertData)
+  const first = event(1, 5_000, ['pressure'])
+  const joined = event(2, 11_000, ['pressure', 'temperature'])
+  const detected = (events: AlertEvent[]) =>
+    scoreFaults([label('shift', -5)], raisedAlerts(events), OPTIONS).rows[0]
+  expect(detected([first])).toMatchObject({ detected: 0 })
+  expect(detected([first, joined])).toMatchObject({ detected: 1, medianDelayMs: 1_000 })
+  expect(raisedAlerts([joined, first])).toMatchObject([{ at: 5_000, series: [{}, {}] }])
+})
+
 test('the median is the middle value or the mean of the two in the middle', () => {
   expect(median([])).toBeUndefined()
   expect(median([7])).toBe(7)

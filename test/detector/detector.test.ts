@@ -60,7 +60,7 @@ test('a spike is raised with its explanation and cleared when it is over', async
       threshold: 0.8,
       samples: 1,
       peak: { value: 97.1 },
-      detector: { name: 'auto', version: '1' },
+      detector: { name: 'auto', version: '2' },
       contributions: [{ metric: 'temperature', share: 1 }],
       eventId: `gateway-7/${EPOCH}/200`,
       late: false
@@ -156,17 +156,24 @@ test('a reading seen before is skipped; elements of one record and dead letters 
   await detector.process([one, one, reading(4, 'pump-3', T0, { temperature: 1 })])
   expect(detector.counters().duplicates).toBe(2)
   await detector.process([
-    { ...one, index: 1 },
-    { ...one, index: 2 }
+    { ...one, index: 1, at: T0 + 1 },
+    { ...one, index: 2, at: T0 + 2 }
   ])
   await detector.process([{ ...one, index: 2 }])
   expect(detector.counters().duplicates).toBe(3)
-  await detector.process([{ ...one, resent: true }])
+  await detector.process([{ ...one, at: T0 + 3, resent: true }])
   await detector.process([
-    { ...one, epoch: '2-0000000000000001' },
-    { ...one, agentId: 'other' }
+    { ...one, at: T0 + 4, epoch: '2-0000000000000001' },
+    { ...one, at: T0 + 5, agentId: 'other' }
   ])
   expect(detector.counters()).toMatchObject({ duplicates: 3, scored: 6, readings: 9 })
+})
+
+test('a value given twice for one instant is counted and not scored again', async () => {
+  const detector = detectorOf()
+  const one = reading(5, 'pump-3', T0, { temperature: 1 })
+  await detector.process([one, { ...one, offset: 6 }, { ...one, offset: 7 }])
+  expect(detector.counters()).toMatchObject({ duplicates: 0, repeated: 2, scored: 1 })
 })
 
 test('values that are no usable numbers are counted and poison nothing', async () => {
@@ -181,7 +188,11 @@ test('values that are no usable numbers are counted and poison nothing', async (
     reading(2001, 'pump-3', 9e15, { temperature: 60 }),
     ...quiet(100, 2, 3000)
   ]
-  expect(await eventsOf(detector, readings)).toEqual([])
+  const events = await eventsOf(detector, readings)
+  expect(events.map(e => [e.data.kind, e.data.state])).toEqual([
+    ['data_quality', 'raised'],
+    ['data_quality', 'cleared']
+  ])
   expect(detector.counters()).toMatchObject({ unusable: 5, scored: 200 })
 })
 

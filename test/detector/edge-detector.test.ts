@@ -210,6 +210,53 @@ test('open alerts survive a restart and are not raised again', async () => {
   expect(second.reader.closed).toBe(true)
 })
 
+test('alerts of a kind that was switched off are cleared once, whatever crashes meanwhile', async () => {
+  const readings = eventfulReadings(24, 2000)
+  const off = { silent: { enabled: false, factor: 5, minMs: 10_000 } }
+  const boxWith = async (): Promise<{ box: Box; silent: string[] }> => {
+    const box = new Box(readings.slice(0, 800))
+    const { edge, reader } = edgeOf(box)
+    await edge.start()
+    await reader.drained
+    await edge.stop()
+    const silent = edge.openAlerts().filter(e => e.data.kind === 'silent')
+    box.records.push(...readings.slice(800).map((r, i) => [{ ...r, offset: 800 + i }]))
+    return { box, silent: silent.map(e => e.data.alertId) }
+  }
+  const clearsOf = (box: Box) =>
+    box.frames
+      .flatMap(f => f.events)
+      .filter(e => e.data.reason.includes('no longer configured'))
+      .map(e => e.data.alertId)
+  const undisturbed = await boxWith()
+  expect(undisturbed.silent.length).toBeGreaterThan(0)
+  const { box } = undisturbed
+  const steps = box.steps
+  const run = edgeOf(box, {}, off)
+  await run.edge.start()
+  await run.reader.drained
+  await run.edge.stop()
+  expect(clearsOf(box)).toEqual(undisturbed.silent)
+  for (let step = 1; step <= 12; step++) {
+    const { box: crashing } = await boxWith()
+    crashing.crashAt = { step: steps + step, when: step % 2 ? 'after' : 'before' }
+    const first = edgeOf(crashing, {}, off)
+    const started = await first.edge.start().then(
+      () => true,
+      () => false
+    )
+    if (started) await Promise.race([first.failed, first.reader.drained])
+    await first.edge.stop()
+    crashing.crashed = false
+    crashing.crashAt = undefined
+    const second = edgeOf(crashing, {}, off)
+    await second.edge.start()
+    await second.reader.drained
+    await second.edge.stop()
+    expect(clearsOf(crashing), `crash at step ${step}`).toEqual(undisturbed.silent)
+  }
+})
+
 test('once caught up, open alerts are those of the alert log, though the snapshot is older', async () => {
   const box = new Box(eventfulReadings(22, 1000))
   const first = edgeOf(box)

@@ -45,11 +45,16 @@ export async function runFleet(
 ): Promise<FleetRun> {
   const detector = new Detector(config, { source: '/fieldline/g', logger: silentLogger })
   const raised: FleetRun['unexplained'] = []
+  /** An alert, each time that it names a series for the first time. */
+  const tellings: (FleetRun['unexplained'][number] & { metric: string })[] = []
+  const named = new Map<string, Set<string>>()
   let batch: DetectorReading[] = []
   const process = async (): Promise<void> => {
     for (const { reading: cause, events } of await detector.process(batch)) {
       for (const { data } of events) {
-        if (data.state === 'raised') raised.push({ data, when: cause.receivedAt })
+        const one = { data, when: cause.receivedAt }
+        if (data.state === 'raised') raised.push(one)
+        for (const metric of namedFirst(data, named)) tellings.push({ ...one, metric })
       }
     }
     batch = []
@@ -59,16 +64,16 @@ export async function runFleet(
     if (batch.length >= BATCH) await process()
   }
   await process()
-  const explained = new Set<AlertData>()
+  const explained = new Set<string>()
   const found = plan.labels().map(label => {
-    const hits = raised.filter(
-      ({ data, when }) =>
+    const hits = tellings.filter(
+      ({ data, metric, when }) =>
         data.device === label.device &&
-        (data.metric === label.metric || data.metric === '-') &&
+        (label.metric === '-' || metric === label.metric || metric === '-') &&
         when >= label.from &&
         when < label.to + graceMs
     )
-    for (const { data } of hits) explained.add(data)
+    for (const { data } of hits) explained.add(data.alertId)
     return { kind: label.kind, found: hits.length > 0 }
   })
   return {
@@ -77,6 +82,20 @@ export async function runFleet(
       const of = found.filter(f => f.kind === kind)
       return { count: of.length, found: of.filter(f => f.found).length / of.length }
     },
-    unexplained: raised.filter(({ data }) => !explained.has(data))
+    unexplained: raised.filter(({ data }) => !explained.has(data.alertId))
   }
+}
+
+/** Series that an event is the first of its alert to name; `-` when it names none. */
+function namedFirst(
+  { alertId, state, metric, contributions }: AlertData,
+  named: Map<string, Set<string>>
+): string[] {
+  const known = named.get(alertId) ?? new Set()
+  named.set(alertId, known)
+  const names = metric === '-' ? contributions.map(c => c.metric) : [metric]
+  if (state === 'raised' && names.length === 0) names.push('-')
+  const fresh = names.filter(name => !known.has(name))
+  for (const name of fresh) known.add(name)
+  return fresh
 }

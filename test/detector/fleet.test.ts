@@ -35,7 +35,7 @@ test(`after two weeks of a reading a minute, faults are found with less than a f
     faults: { deviceShare: 0.6, perDevice: 3, warmUpMs: 14 * DAY }
   })
   const run = await runFleet(plan, detectorSchema.parse({}), 3_600_000)
-  for (const kind of ['spike', 'shift', 'drift', 'silence']) {
+  for (const kind of ['spike', 'shift', 'drift', 'stuck', 'silence']) {
     const { count, found } = run.faults(kind)
     expect(count).toBeGreaterThan(3)
     expect(found, kind).toBeGreaterThanOrEqual(0.95)

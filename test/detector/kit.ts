@@ -2,6 +2,7 @@ import type { Value } from '../../core/contract/reading.ts'
 import { Prng } from '../../core/runtime/prng.ts'
 import type { DetectorConfig } from '../../detector/config.ts'
 import type { DetectorReading } from '../../detector/detector.ts'
+import { qualitySchema } from '../../detector/quality/quality-config.ts'
 
 export const EPOCH = '1-9f2c03d1a7b4e655'
 export const T0 = Date.UTC(2026, 10, 22, 8)
@@ -12,6 +13,7 @@ export function detectorConfig(changes: Partial<DetectorConfig> = {}): DetectorC
     scope: 'edge',
     group: 'fieldline-detector',
     topics: ['telemetry'],
+    edgeAgents: [],
     scorer: 'auto',
     sensitivity: 'normal',
     warmUpReadings: 30,
@@ -22,12 +24,17 @@ export function detectorConfig(changes: Partial<DetectorConfig> = {}): DetectorC
     refractoryReadings: 10,
     habituation: 1,
     updateIntervalMs: 10_000,
+    severity: { warning: 0.87, critical: 0.95 },
+    groupBy: 'device',
+    silences: [],
     seriesMax: 1000,
     seriesTtlMs: 7 * 86_400_000,
     lagRecordsMax: 100_000,
     snapshotIntervalMs: 5000,
     silent: { enabled: true, factor: 5, minMs: 10_000 },
+    quality: qualitySchema.parse({}),
     models: [],
+    windowBytesMax: 16 << 20,
     ...changes
   }
 }

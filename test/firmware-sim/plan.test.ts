@@ -276,3 +276,35 @@ test('truth of a run that was cut short leaves out later faults and ends the one
   const lines = truthText(cut).trimEnd().split('\n')
   expect(lines.map(l => JSON.parse(l).from)).toEqual([10, 50])
 })
+
+test('signals and faults may be given: the silence of one metric leaves the others', () => {
+  const flat = { amplitude1: 0, phase1: 0, amplitude2: 0, phase2: 0 }
+  const given: Fault[] = [
+    { kind: 'silence', metric: 1, magnitude: 3, first: 5, end: 8 },
+    { kind: 'shift', metric: 0, magnitude: 4, first: 10, end: 12 }
+  ]
+  const plan = new FleetPlan({
+    ...BASE,
+    devices: 2,
+    faults: [given],
+    drawModel: (index, metric) => ({
+      ...{ metric, level: 10 * index, sigma: 1, daily: flat, ar: 0, quantum: 100, decimals: 0 },
+      drift: { amplitude: 0, periodMs: 1, phase: 0 }
+    })
+  })
+  expect(plan.faults).toEqual([given, []])
+  expect(plan.labels().map(l => [l.device, l.metric, l.kind])).toEqual([
+    ['sim-001', 'vibration', 'silence'],
+    ['sim-001', 'temperature', 'shift']
+  ])
+  const first = [...plan.readings()].filter(r => r.device === 0)
+  expect(first).toHaveLength(240)
+  expect(first.slice(4, 9).map(r => r.values[1] === undefined)).toEqual([
+    false,
+    true,
+    true,
+    true,
+    false
+  ])
+  expect(first.every(r => r.values[0] !== undefined && r.values[2] !== undefined)).toBe(true)
+})

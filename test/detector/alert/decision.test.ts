@@ -60,6 +60,28 @@ test('a restored decider goes on as the one it was taken from, in every state', 
   }
 })
 
+test('a snapshot within the on-delay holds plain data, whatever else a reading brings', () => {
+  const decider = new Decider({ ...RULE, onDelay: { readings: 2, of: 4 } })
+  decider.reserve(1)
+  const reading = { at: 1, score: 0.9, value: 7, details: () => 'not to be stored' }
+  expect(decider.decide(0, reading).state).toBe('quiet')
+  expect(decider.snapshot(0)?.pending?.hits).toEqual([{ at: 1, score: 0.9, value: 7, age: 1 }])
+})
+
+test('what is hidden makes no habit', () => {
+  const rule = { ...RULE, offDelayReadings: 1, refractoryReadings: 0, habituation: 1 }
+  const slight = scoreOfRatio(1.3)
+  const second = (told: boolean): string => {
+    const decider = new Decider(rule)
+    decider.reserve(1)
+    decider.decide(0, { at: 0, score: slight }, 1000, told)
+    decider.decide(0, { at: 1000, score: 0 }, 1000)
+    return decider.decide(0, { at: 2000, score: slight }, 1000).state
+  }
+  expect(second(true)).toBe('quiet')
+  expect(second(false)).toBe('raise')
+})
+
 /** States of scores that come a minute apart. */
 function habitual(scores: number[], rule: Partial<DecisionRule> = {}): string {
   const base = { ...RULE, offDelayReadings: 1, refractoryReadings: 0, habituation: 1 }

@@ -1,9 +1,7 @@
 import { createHash } from 'node:crypto'
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
-import { tmpdir } from 'node:os'
+import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { afterAll, expect, test } from 'vitest'
-import { createLogger } from '../../../core/runtime/log.ts'
+import { expect, test } from 'vitest'
 import { Prng } from '../../../core/runtime/prng.ts'
 import { Detector, type DetectorReading } from '../../../detector/detector.ts'
 import { buildExample, pump } from '../../../detector/scorer/models/build-example.ts'
@@ -12,59 +10,9 @@ import { OnnxScorer } from '../../../detector/scorer/onnx-scorer.ts'
 import type { OnnxSidecar } from '../../../detector/scorer/onnx-sidecar.ts'
 import { encodeOnnx, type OnnxModel } from '../../../detector/scorer/onnx-writer.ts'
 import { detectorConfig, reading, T0 } from '../kit.ts'
+import { open, recorder, rowOf, scaling, written } from './onnx-kit.ts'
 
 const EXAMPLE = 'detector/scorer/models/example'
-const directories: string[] = []
-afterAll(() => {
-  for (const directory of directories) rmSync(directory, { recursive: true, force: true })
-})
-
-function recorder() {
-  const lines: { level: string; event: string; msg: string }[] = []
-  return { lines, logger: createLogger('info', line => lines.push(JSON.parse(line))) }
-}
-
-function written(files: Record<string, string | Uint8Array>): string {
-  const directory = mkdtempSync(join(tmpdir(), 'fieldline-model-'))
-  directories.push(directory)
-  for (const [name, content] of Object.entries(files)) writeFileSync(join(directory, name), content)
-  return directory
-}
-
-/** x[rows, n] through one Mul by a constant: enough to give any number wanted. */
-function scaling(factors: number[], rows: number | string = 'rows'): OnnxModel {
-  const n = factors.length
-  return {
-    name: 'scaling',
-    producer: 'test',
-    opset: 13,
-    inputs: [{ name: 'x', shape: [rows, n] }],
-    outputs: [{ name: 'y', shape: [rows, n] }],
-    constants: [{ name: 'by', shape: [n], values: factors }],
-    nodes: [{ op: 'Mul', inputs: ['x', 'by'], outputs: ['y'] }]
-  }
-}
-
-function open(model: OnnxModel, changes: Partial<OnnxSidecar> = {}, logger = recorder().logger) {
-  const bytes = encodeOnnx(model)
-  const width = model.inputs[0].shape[1] as number
-  const sidecar: OnnxSidecar = {
-    version: '1',
-    sha256: createHash('sha256').update(bytes).digest('hex'),
-    input: 'x',
-    inputs: Array.from({ length: width }, (_, i) => ({ metric: `m${i}`, mean: 0, std: 1 })),
-    output: 'y',
-    reduction: 'none',
-    direction: 'higher',
-    threshold: 10,
-    ...changes
-  }
-  return OnnxScorer.open({ name: 'test', model: bytes, sidecar, covers: () => true, logger })
-}
-
-function rowOf(...values: number[]): Float64Array {
-  return Float64Array.from(values)
-}
 
 test('the committed example is what the script builds, byte for byte', () => {
   const { onnx, json } = buildExample()
@@ -139,7 +87,7 @@ test('what does not fit is refused when it is opened, with the reason', async ()
     expect(open(model, changes)).rejects
   await refused(scaling([1]), { input: 'z' }).toThrow(/has no input 'z', only x/)
   await refused(scaling([1]), { output: 'z' }).toThrow(/has no output 'z', only y/)
-  await refused(scaling([1, 2]), {}).toThrow(/output 'y' has 2 numbers a row, 1 were expected/)
+  await refused(scaling([1, 2]), {}).toThrow(/output 'y' has 2 numbers a row, 1 was expected/)
   await refused(scaling([1, 2]), { inputs: [{ metric: 'm', mean: 0, std: 1 }] }).toThrow(
     /model.json names 1 metrics/
   )
@@ -273,4 +221,27 @@ test('a model that fails while it runs is let go, its alert cleared, and the z-s
   expect(lines.filter(l => l.level === 'error').map(l => l.event)).toEqual([
     'detector.model_failed'
   ])
+})
+
+test('while a model gives no numbers the z-score raises, and the model is told of once', async () => {
+  const { lines, logger } = recorder()
+  // The square root of a number below 0 is none; that of the rehearsal's is one.
+  const root = { ...scaling([1]), constants: [] }
+  root.nodes = [{ op: 'Sqrt', inputs: ['x'], outputs: ['y'] }]
+  const inputs = [{ metric: 'load', mean: 0, std: 1 }]
+  const model = await open(root, { inputs }, logger)
+  const config = detectorConfig({ scorer: 'onnx' })
+  const detector = new Detector(config, { source: '/fieldline/g', logger, models: [model] })
+  const prng = new Prng(7)
+  const readings = Array.from({ length: 200 }, (_, i) =>
+    reading(i, 'pump-1', T0 + i * 500, { load: -60 + prng.normal() + (i === 150 ? -30 : 0) })
+  )
+  const events = (await detector.process(readings)).flatMap(p => p.events)
+  expect(events.map(e => [e.data.state, e.data.metric, e.data.detector.name])).toEqual([
+    ['raised', 'load', 'zscore'],
+    ['cleared', 'load', 'zscore']
+  ])
+  expect(detector.counters()).toMatchObject({ modelRows: 0, modelFallbacks: 200 })
+  expect(lines.map(l => `${l.level} ${l.event}`)).toEqual(['error detector.model_not_a_number'])
+  await detector.close()
 })

@@ -26,6 +26,7 @@ function decode(
     ...headers
   }
   return new TelemetryDecoder([{ ...ROUTE, ...route }]).decode({
+    topic: 'telemetry',
     key: key === null ? null : Buffer.from(key),
     value: Buffer.from(value),
     timestampMs: T0,
@@ -83,11 +84,54 @@ test('a dead letter sent again is known by its header', () => {
   expect(decoded.ok && decoded.readings[0].resent).toBe(true)
 })
 
-test('what cannot be read has a reason', () => {
-  expect(decode('{"t":1}', { 'fl-id': 'nonsense' })).toEqual({ ok: false, reason: 'no_id' })
-  expect(decode('{"t":1}', {}, {}, null)).toEqual({ ok: false, reason: 'no_key' })
-  expect(decode('{"t":1}', {}, {}, 'pump-3')).toEqual({ ok: false, reason: 'no_key' })
-  expect(decode('{"t":1}', { 'fl-topic': 'else/where' })).toEqual({ ok: false, reason: 'no_route' })
-  expect(decode('not json')).toEqual({ ok: false, reason: 'unreadable' })
-  expect(decode('{"t":1}', {}, { codec: 'raw' })).toEqual({ ok: false, reason: 'no_route' })
+test('what can never be read has a reason', () => {
+  const reasonOf = (...args: Parameters<typeof decode>) => {
+    const decoded = decode(...args)
+    return decoded.ok ? undefined : decoded.reason
+  }
+  expect(reasonOf('{"t":1}', { 'fl-id': 'nonsense' })).toBe('unknown_record')
+  expect(reasonOf('{"t":1}', {}, {}, null)).toBe('unknown_record')
+  expect(reasonOf('{"t":1}', {}, {}, 'pump-3')).toBe('unknown_record')
+  expect(reasonOf('not json')).toBe('not_json')
+  expect(reasonOf('warm', {}, { codec: 'number' })).toBe('not_a_number')
+  expect(reasonOf('[1]', {}, { value: 'reading' })).toBe('not_json')
+})
+
+test('what holds no numbers, or comes of a raw route, is no fault of the record', () => {
+  expect(decode('{"state":"on"}')).toMatchObject({ ok: true, readings: [{ values: [] }] })
+  expect(decode('{"t":1}', {}, { codec: 'raw' })).toEqual({ ok: true, readings: [] })
+})
+
+test('a record that no route explains is told apart', () => {
+  const unrouted = { ok: true, readings: [], unrouted: true }
+  expect(decode('{"t":1}', { 'fl-topic': 'else/where' })).toEqual(unrouted)
+  expect(decode('{"t":1}', {}, { topic: 'other' })).toEqual(unrouted)
+  expect(decode('{"t":1}', {}, { drop: true })).toEqual(unrouted)
+})
+
+test('where several routes match a message, its topic tells which one wrote the record', () => {
+  const match = ['telemetry/{site}/{device}']
+  const routes: RouteConfig[] = [
+    { ...ROUTE, match, name: 'raw', topic: 'raw', codec: 'raw' },
+    { ...ROUTE, match, name: 'heat', topic: 'heat.{site}', fields: ['temperature'] },
+    { ...ROUTE, match, name: 'readings', topic: 'readings', value: 'reading' },
+    { ...ROUTE, match }
+  ]
+  const decoder = new TelemetryDecoder(routes)
+  const metricsOf = (topic: string, value: string) => {
+    const headers: Record<string, string> = {
+      'fl-id': `gateway-7/${EPOCH}/42`,
+      'fl-topic': 'telemetry/plant7/pump-3'
+    }
+    const decoded = decoder.decode({
+      ...{ topic, key: Buffer.from('plant7/pump-3'), value: Buffer.from(value), timestampMs: T0 },
+      header: name => headers[name]
+    })
+    return decoded.ok && decoded.readings.flatMap(r => r.values.map(v => v.metric))
+  }
+  const payload = '{"temperature":21,"pressure":5}'
+  expect(metricsOf('raw', payload)).toEqual([])
+  expect(metricsOf('heat.plant7', payload)).toEqual(['temperature'])
+  expect(metricsOf('readings', '{"values":{"a":1}}')).toEqual(['a'])
+  expect(metricsOf('telemetry', payload)).toEqual(['temperature', 'pressure'])
 })

@@ -1,0 +1,187 @@
+import { expect, test } from 'vitest'
+import type { KafkaMessage } from '../../core/runtime/kafka.ts'
+import { silentLogger } from '../../core/runtime/log.ts'
+import { Prng } from '../../core/runtime/prng.ts'
+import { noCentralCounters } from '../../detector/central-counters.ts'
+import { Detector, type DetectorReading } from '../../detector/detector.ts'
+import type { KafkaRecord } from '../../detector/kafka-partition.ts'
+import { PartitionDetector, type PartitionSession } from '../../detector/partition-detector.ts'
+import { TelemetryDecoder } from '../../detector/source/telemetry-record.ts'
+import { detectorConfig, eventfulReadings } from './kit.ts'
+
+const NAME = { group: 'g', topic: 'telemetry', partition: 0 }
+const TOPICS = { alerts: 'alerts', deadLetters: 'letters', state: 'state' }
+const SIGNAL = new AbortController().signal
+
+/** A partition in memory: transactions take effect whole or not at all, and fence. */
+class MemoryPartition {
+  readonly messages: readonly KafkaMessage[]
+  readonly topics: Record<string, KafkaRecord[]> = { alerts: [], letters: [], state: [] }
+  committed: number | undefined
+  first = 0
+  /** Counts calls; one of them fails, before its effect or after it. */
+  calls = 0
+  failAt = -1
+  failAfter = false
+  #epoch = 0
+
+  constructor(messages: readonly KafkaMessage[]) {
+    this.messages = messages
+  }
+
+  async open(): Promise<PartitionSession> {
+    const epoch = ++this.#epoch
+    await this.#step(() => {})
+    return {
+      committed: this.committed,
+      bounds: { first: this.first, end: this.messages.length },
+      read: async (topic, take) => {
+        await this.#step(() => {})
+        for (const { key, value } of this.topics[topic]) {
+          take({ key: Buffer.from(key as string), value } as KafkaMessage)
+        }
+      },
+      commit: async (records, offset) => {
+        if (epoch !== this.#epoch) throw new Error('fenced')
+        await this.#step(() => {
+          for (const record of records) this.topics[record.topic].push(record)
+          this.committed = offset
+        })
+      },
+      close: async () => {}
+    }
+  }
+
+  async #step(effect: () => void): Promise<void> {
+    const fails = this.calls++ === this.failAt
+    if (fails && !this.failAfter) throw new Error('not answered')
+    effect()
+    if (fails) throw new Error('not answered')
+  }
+}
+
+function messagesOf(readings: readonly DetectorReading[]): KafkaMessage[] {
+  return readings.map((r, offset) => {
+    const value = offset % 61 === 60 ? 'broken' : Object.fromEntries(values(r))
+    return {
+      key: Buffer.from(`${r.site}/${r.device}`),
+      value: Buffer.from(typeof value === 'string' ? value : JSON.stringify(value)),
+      timestamp: String(r.at),
+      attributes: 0,
+      offset: String(offset),
+      headers: {
+        'fl-id': r.eventId,
+        'fl-topic': `telemetry/${r.site}/${r.device}`,
+        'fl-received': String(r.receivedAt)
+      }
+    }
+  })
+}
+
+function values({ values }: DetectorReading): [string, number][] {
+  return values.map(v => [v.metric, v.value])
+}
+
+function detectorOf(kafka: MemoryPartition, now: () => number): PartitionDetector {
+  const logger = silentLogger
+  return new PartitionDetector({
+    ...{ name: NAME, topics: TOPICS, logger, counters: noCentralCounters() },
+    open: () => kafka.open(),
+    detector: () => new Detector(detectorConfig(), { source: '/fieldline/g', logger }),
+    decoder: new TelemetryDecoder([
+      {
+        ...{ name: 'default', match: ['telemetry/{site}/{device}'], site: undefined },
+        ...{ topic: 'telemetry', codec: 'json', value: 'payload', fields: undefined }
+      }
+    ]),
+    owns: () => true,
+    stateIntervalMs: 3000,
+    onLate: () => {},
+    clock: { now: () => 0, monotonic: now }
+  })
+}
+
+/** Reads all there is, in batches of chance; begins anew, in a life of its own, after each failure. */
+async function readAll(kafka: MemoryPartition, prng: Prng): Promise<void> {
+  let passedMs = 0
+  for (;;) {
+    const detector = detectorOf(kafka, () => passedMs)
+    try {
+      let { position } = await detector.open(SIGNAL)
+      while (position < kafka.messages.length) {
+        const end = Math.min(kafka.messages.length, position + 1 + prng.int(80))
+        await detector.take(kafka.messages.slice(position, end), end)
+        passedMs += 500
+        await detector.settle()
+        position = end
+      }
+      passedMs += 5000
+      await detector.settle()
+      return
+    } catch (error) {
+      expect(String(error)).toMatch(/not answered/)
+    }
+  }
+}
+
+function told({ topics }: MemoryPartition): string[] {
+  return [...topics.alerts, ...topics.letters].map(({ key, value }) => `${key} ${value}`)
+}
+
+test('whichever call is not answered, before its effect or after it, every alert and dead letter is there once', async () => {
+  const messages = messagesOf(eventfulReadings(41, 900))
+  const quiet = new MemoryPartition(messages)
+  await readAll(quiet, new Prng(1))
+  expect(quiet.topics.alerts.length).toBeGreaterThan(10)
+  expect(quiet.topics.letters.length).toBe(14)
+  expect(quiet.calls).toBeGreaterThan(20)
+  for (let failAt = 0; failAt < quiet.calls; failAt++) {
+    for (const failAfter of [false, true]) {
+      const kafka = new MemoryPartition(messages)
+      Object.assign(kafka, { failAt, failAfter })
+      await readAll(kafka, new Prng(failAt))
+      expect(told(kafka)).toEqual(told(quiet))
+      expect(kafka.committed).toBe(messages.length)
+    }
+  }
+})
+
+test('whoever had the partition before can commit nothing more', async () => {
+  const kafka = new MemoryPartition(messagesOf(eventfulReadings(42, 400)))
+  const zombie = detectorOf(kafka, () => 0)
+  await zombie.open(SIGNAL)
+  await zombie.take(kafka.messages.slice(0, 200), 200)
+  await readAll(kafka, new Prng(2))
+  const before = told(kafka)
+  await zombie.take(kafka.messages.slice(200), 400)
+  await expect(zombie.settle()).rejects.toThrow('fenced')
+  await zombie.finish()
+  expect(told(kafka)).toEqual(before)
+  expect(kafka.committed).toBe(400)
+})
+
+test('records that retention has taken, and a topic made anew, are gone on from', async () => {
+  const kafka = new MemoryPartition(messagesOf(eventfulReadings(43, 300)))
+  await readAll(kafka, new Prng(3))
+  const longer = new MemoryPartition(messagesOf(eventfulReadings(43, 500)))
+  Object.assign(longer, { topics: kafka.topics, committed: 300, first: 400 })
+  const detector = detectorOf(longer, () => 0)
+  expect(await detector.open(SIGNAL)).toEqual({ position: 400, end: 500 })
+  const anew = new MemoryPartition(messagesOf(eventfulReadings(44, 100)))
+  Object.assign(anew, { topics: kafka.topics, committed: 300 })
+  expect(await detectorOf(anew, () => 0).open(SIGNAL)).toEqual({ position: 0, end: 100 })
+})
+
+test('a state that cannot be used is learned anew from what is kept, and nothing is said twice', async () => {
+  const messages = messagesOf(eventfulReadings(45, 900))
+  const kafka = new MemoryPartition(messages.slice(0, 600))
+  await readAll(kafka, new Prng(4))
+  const whole = new MemoryPartition(messages)
+  await readAll(whole, new Prng(5))
+  const marker = kafka.topics.state.findLast(({ key }) => key === 'g/telemetry/#0')
+  Object.assign(marker as KafkaRecord, { value: Buffer.from('nonsense') })
+  const again = new MemoryPartition(messages)
+  Object.assign(again, { topics: kafka.topics, committed: 600 })
+  await readAll(again, new Prng(6))
+  expect(told(again)).toEqual(told(whole))
+})
