@@ -42,6 +42,14 @@ const COMMANDS: Readonly<Record<string, CommandEntry>> = {
     description: 'list dead letters, and send them again once the cause is mended',
     load: async () => (await import('./commands/dlq.ts')).dlqCommand()
   },
+  replay: {
+    description: 'show which alerts your own history would have brought',
+    load: async () => (await import('./commands/replay.ts')).replayCommand()
+  },
+  train: {
+    description: 'make an ONNX model for one kind of device from its recorded history',
+    load: async () => (await import('./commands/train.ts')).trainCommand()
+  },
   evaluate: {
     description: 'judge the detector on labelled data',
     load: async () => (await import('./commands/evaluate.ts')).evaluateCommand()

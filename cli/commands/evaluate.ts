@@ -2,9 +2,12 @@ import { Command, InvalidArgumentError } from 'commander'
 import { type DetectorConfig, detectorSchema } from '../../detector/config.ts'
 import { nabReport } from '../../detector/evaluate/nab-report.ts'
 import { FLOORS, replaySeries } from '../../detector/evaluate/replay-series.ts'
+import { judgeSkabFile, SKAB_BUDGET, skabPrior } from '../../detector/evaluate/skab.ts'
 import { SENSITIVITIES, type Sensitivity } from '../../detector/scorer/scorer.ts'
 import { readNab, readProfiles, writeNab } from '../evaluate/nab-files.ts'
 import { nabText } from '../evaluate/nab-text.ts'
+import { readSkab, writeSkab } from '../evaluate/skab-files.ts'
+import { skabJson, skabText } from '../evaluate/skab-text.ts'
 
 const NAB_HELP = `
 The product's own scorer and alert decision run over every file, at its default configuration, and
@@ -15,7 +18,16 @@ Example, in a clone of github.com/numenta/NAB:
       --profiles config/profiles.json --sensitivity high
 `
 
-/** `fieldline evaluate nab`: how good the alerts are, on data with known anomalies. */
+const SKAB_HELP = `
+'fieldline train' as it stands: each file's first 400 rows are the history, the recording without
+anomalies is the prior, and the rest of the file is judged row by row. --out writes datetime,alarm
+for each file.
+
+Example, in a clone of github.com/waico/SKAB:
+  $ fieldline evaluate skab --data data
+`
+
+/** `fieldline evaluate nab | skab`: how good the alerts are, on data with known anomalies. */
 export function evaluateCommand(): Command {
   const evaluate = new Command('evaluate').description('judge the detector on labelled data')
   evaluate
@@ -30,6 +42,14 @@ export function evaluateCommand(): Command {
     .option('--json', 'print one JSON object')
     .addHelpText('after', NAB_HELP)
     .action(evaluateNab)
+  evaluate
+    .command('skab')
+    .description('judge trained models as the Skoltech Anomaly Benchmark does')
+    .requiredOption('--data <dir>', 'directory with anomaly-free/ and folders of labelled files')
+    .option('--out <dir>', 'write alarms as <folder>/<file>.csv')
+    .option('--json', 'print one JSON object')
+    .addHelpText('after', SKAB_HELP)
+    .action(evaluateSkab)
   return evaluate
 }
 
@@ -64,6 +84,18 @@ async function evaluateNab(flags: NabFlags): Promise<void> {
     flags.json
       ? `${JSON.stringify({ chosen, files: files.length, rows, reports }, null, 2)}\n`
       : `${files.length} files, ${rows} rows\n\n${nabText(reports, chosen)}`
+  )
+}
+
+function evaluateSkab({ data, out, json }: { data: string; out?: string; json?: boolean }): void {
+  const { free, files } = readSkab(data)
+  const prior = skabPrior(free)
+  const results = files.map(file => judgeSkabFile(file, prior))
+  if (out !== undefined) writeSkab(out, results)
+  process.stdout.write(
+    json
+      ? `${JSON.stringify(skabJson(results, SKAB_BUDGET), null, 2)}\n`
+      : skabText(results, SKAB_BUDGET)
   )
 }
 
