@@ -1,5 +1,6 @@
 import { z } from 'zod'
 import { TOPICS } from '../core/contract/topics.ts'
+import { COMPRESSIONS, codecMissing } from '../core/kafka/codecs.ts'
 import { isLoopbackHost } from '../core/runtime/address.ts'
 import {
   bytes,
@@ -11,7 +12,6 @@ import {
   refuseRepeated,
   text
 } from '../core/runtime/config-fields.ts'
-import { COMPRESSIONS, codecMissing } from '../core/runtime/kafka-codecs.ts'
 import { secret } from '../core/runtime/secrets.ts'
 
 const KIB = 1024

@@ -11,9 +11,9 @@ import {
   upstreamsSchema
 } from '../agent/config.ts'
 import { DEFAULT_ROUTE, routesSchema } from '../core/contract/route-config.ts'
+import { kafkaSchema } from '../core/kafka/config.ts'
 import { type ConfigOverride, readConfig } from '../core/runtime/config.ts'
 import { messageOf, OperationalError, systemCode } from '../core/runtime/errors.ts'
-import { kafkaSchema } from '../core/runtime/kafka-config.ts'
 import { LOG_LEVELS } from '../core/runtime/log.ts'
 import { formatBytes } from '../core/runtime/units.ts'
 import { detectorSchema } from '../detector/config.ts'

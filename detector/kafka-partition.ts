@@ -1,4 +1,3 @@
-import { pause, withDeadline } from '../core/runtime/deadline.ts'
 import type {
   IHeaders,
   Kafka,
@@ -7,14 +6,11 @@ import type {
   Producer,
   TopicMessages,
   Transaction
-} from '../core/runtime/kafka.ts'
-import { committedOffset } from '../core/runtime/kafka-mend-producer.ts'
-import {
-  type PartitionBounds,
-  partitionBounds,
-  readPartition
-} from '../core/runtime/kafka-partition.ts'
-import { socketsOf } from '../core/runtime/kafka-sockets.ts'
+} from '../core/kafka/client.ts'
+import { committedOffset } from '../core/kafka/mend-producer.ts'
+import { type PartitionBounds, partitionBounds, readPartition } from '../core/kafka/partition.ts'
+import { socketsOf } from '../core/kafka/sockets.ts'
+import { pause, withDeadline } from '../core/runtime/deadline.ts'
 
 /** A call is given up, and its connections broken, when it has not been answered by then. */
 const CALL_MS_MAX = 15_000

@@ -1,5 +1,5 @@
+import { isSecurityCode } from '../../core/kafka/security-errors.ts'
 import type { Cursor } from '../../core/log/reader.ts'
-import { isSecurityCode } from '../../core/runtime/kafka-security-errors.ts'
 import { Chunks } from './chunks.ts'
 import type { Delivery, DeliveryOptions, Room } from './delivery.ts'
 import { DeliveryFaults } from './delivery-faults.ts'

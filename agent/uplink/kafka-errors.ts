@@ -1,6 +1,6 @@
+import { securityTrouble } from '../../core/kafka/security-errors.ts'
 import { UnansweredError } from '../../core/runtime/deadline.ts'
 import { messageOf } from '../../core/runtime/errors.ts'
-import { securityTrouble } from '../../core/runtime/kafka-security-errors.ts'
 import { type Verdict, verdictOn } from './verdict.ts'
 
 /** Of those younger than the client, which knows them by number only, the ones worth a name. */

@@ -1,9 +1,9 @@
+import type { Kafka, Producer, TopicMessages } from '../../core/kafka/client.ts'
+import { COMPRESSION } from '../../core/kafka/codecs.ts'
+import { credentialsChanged } from '../../core/kafka/connection.ts'
+import { committedOffset } from '../../core/kafka/mend-producer.ts'
+import { type KafkaSockets, socketsOf } from '../../core/kafka/sockets.ts'
 import { UnansweredError, withDeadline } from '../../core/runtime/deadline.ts'
-import type { Kafka, Producer, TopicMessages } from '../../core/runtime/kafka.ts'
-import { COMPRESSION } from '../../core/runtime/kafka-codecs.ts'
-import { credentialsChanged } from '../../core/runtime/kafka-connection.ts'
-import { committedOffset } from '../../core/runtime/kafka-mend-producer.ts'
-import { type KafkaSockets, socketsOf } from '../../core/runtime/kafka-sockets.ts'
 import {
   type CommittedGroup,
   type Driver,

@@ -1,6 +1,6 @@
 import { TOPICS } from '../../core/contract/topics.ts'
+import type { ITopicConfig, Kafka } from '../../core/kafka/client.ts'
 import { withDeadline } from '../../core/runtime/deadline.ts'
-import type { ITopicConfig, Kafka } from '../../core/runtime/kafka.ts'
 
 export interface TopicPlan {
   /** Literal topics of routes; templated ones are known only when messages come. */

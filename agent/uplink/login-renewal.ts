@@ -1,4 +1,4 @@
-import { isSecurityCode } from '../../core/runtime/kafka-security-errors.ts'
+import { isSecurityCode } from '../../core/kafka/security-errors.ts'
 import type { Logger } from '../../core/runtime/log.ts'
 import type { Driver, Session, SessionOptions } from './driver.ts'
 

@@ -6,8 +6,8 @@ import {
   neededAcls,
   wantedTopics
 } from '../../agent/uplink/kafka-topics.ts'
+import { kafkaFromConfig } from '../../core/kafka/connection.ts'
 import { messageOf, OperationalError } from '../../core/runtime/errors.ts'
-import { kafkaFromConfig } from '../../core/runtime/kafka-connection.ts'
 import { createLogger } from '../../core/runtime/log.ts'
 import { loadFieldlineConfig } from '../config.ts'
 import { checkBrokersResolve } from '../preflight.ts'

@@ -5,7 +5,7 @@ import {
   KAFKA_CONSUMER_RETRY,
   type Kafka,
   type KafkaMessage
-} from '../../core/runtime/kafka.ts'
+} from '../../core/kafka/client.ts'
 import { silentLogger } from '../../core/runtime/log.ts'
 
 export interface ReadRecord {

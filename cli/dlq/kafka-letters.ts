@@ -1,14 +1,14 @@
 import { randomUUID } from 'node:crypto'
 import { judge } from '../../agent/uplink/kafka-errors.ts'
-import { pause, withDeadline } from '../../core/runtime/deadline.ts'
-import { OperationalError } from '../../core/runtime/errors.ts'
 import {
   type Admin,
   type IHeaders,
   KAFKA_CONSUMER_RETRY,
   type Kafka,
   type KafkaMessage
-} from '../../core/runtime/kafka.ts'
+} from '../../core/kafka/client.ts'
+import { pause, withDeadline } from '../../core/runtime/deadline.ts'
+import { OperationalError } from '../../core/runtime/errors.ts'
 import type { DeadLetter } from './letter.ts'
 
 /** Offsets by partition. */

@@ -1,6 +1,6 @@
 import type { RouteConfig } from '../../core/contract/route-config.ts'
+import type { Kafka, KafkaMessage } from '../../core/kafka/client.ts'
 import { OperationalError } from '../../core/runtime/errors.ts'
-import type { Kafka, KafkaMessage } from '../../core/runtime/kafka.ts'
 import { TelemetryDecoder } from '../../detector/source/telemetry-record.ts'
 import { HistoryGrid } from '../../detector/train/history-grid.ts'
 import { readSpan, withAdmin } from '../dlq/kafka-letters.ts'

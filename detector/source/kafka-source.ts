@@ -1,5 +1,3 @@
-import { pause, withDeadline } from '../../core/runtime/deadline.ts'
-import { messageOf } from '../../core/runtime/errors.ts'
 import {
   type Batch,
   type Consumer,
@@ -7,8 +5,10 @@ import {
   KAFKA_CONSUMER_RETRY,
   type Kafka,
   type KafkaMessage
-} from '../../core/runtime/kafka.ts'
-import { socketsOf } from '../../core/runtime/kafka-sockets.ts'
+} from '../../core/kafka/client.ts'
+import { socketsOf } from '../../core/kafka/sockets.ts'
+import { pause, withDeadline } from '../../core/runtime/deadline.ts'
+import { messageOf } from '../../core/runtime/errors.ts'
 import type { Logger } from '../../core/runtime/log.ts'
 
 /** Messages handed over at a time: heartbeats pass between them. */

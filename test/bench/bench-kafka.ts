@@ -1,6 +1,6 @@
 import { createTopics } from '../../agent/uplink/kafka-topics.ts'
 import { TOPICS } from '../../core/contract/topics.ts'
-import type { Admin, Kafka } from '../../core/runtime/kafka.ts'
+import type { Admin, Kafka } from '../../core/kafka/client.ts'
 import { checkDelivery } from '../kit/delivery-check.ts'
 import { testClient, uniqueTopic } from '../kit/kafka.ts'
 import { type KafkaNode, startKafkaNodes } from '../kit/kafka-nodes.ts'

@@ -3,14 +3,14 @@ import os from 'node:os'
 import path from 'node:path'
 import { startLocalKafka } from '../../cli/local-kafka.ts'
 import { HEADERS } from '../../core/contract/headers.ts'
-import { createKafka, type Message } from '../../core/runtime/kafka.ts'
+import { createKafka, type Message } from '../../core/kafka/client.ts'
 import {
   COMPRESSION,
   COMPRESSIONS,
   type Compression,
   codecMissing
-} from '../../core/runtime/kafka-codecs.ts'
-import { socketsOf } from '../../core/runtime/kafka-sockets.ts'
+} from '../../core/kafka/codecs.ts'
+import { socketsOf } from '../../core/kafka/sockets.ts'
 import { silentLogger } from '../../core/runtime/log.ts'
 import { Prng } from '../../core/runtime/prng.ts'
 import { medianOf } from './report.ts'

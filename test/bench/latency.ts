@@ -1,5 +1,5 @@
 import { setInterval } from 'node:timers/promises'
-import { KAFKA_CONSUMER_RETRY, type Message } from '../../core/runtime/kafka.ts'
+import { KAFKA_CONSUMER_RETRY, type Message } from '../../core/kafka/client.ts'
 import { uniqueTopic } from '../kit/kafka.ts'
 import { BenchAgent, type DeliveryMode } from './bench-agent.ts'
 import { type BenchKafka, startBenchKafka } from './bench-kafka.ts'

@@ -1,7 +1,7 @@
 import { expect, test } from 'vitest'
 import type { AlertEvent } from '../../core/contract/alert-event.ts'
 import type { RouteConfig } from '../../core/contract/route-config.ts'
-import type { Admin } from '../../core/runtime/kafka.ts'
+import type { Admin } from '../../core/kafka/client.ts'
 import { silentLogger } from '../../core/runtime/log.ts'
 import { CentralDetector, type CentralDetectorOptions } from '../../detector/central-detector.ts'
 import type { DetectorConfig } from '../../detector/config.ts'

@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest'
-import type { KafkaMessage } from '../../core/runtime/kafka.ts'
+import type { KafkaMessage } from '../../core/kafka/client.ts'
 import { silentLogger } from '../../core/runtime/log.ts'
 import { Prng } from '../../core/runtime/prng.ts'
 import { noCentralCounters } from '../../detector/central-counters.ts'

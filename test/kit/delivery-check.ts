@@ -6,7 +6,7 @@ import {
   sequenceOf
 } from '../../cli/demo/judge.ts'
 import { HEADERS } from '../../core/contract/headers.ts'
-import { type IHeaders, KAFKA_CONSUMER_RETRY, type Kafka } from '../../core/runtime/kafka.ts'
+import { type IHeaders, KAFKA_CONSUMER_RETRY, type Kafka } from '../../core/kafka/client.ts'
 import { testClient, uniqueTopic } from './kafka.ts'
 
 export interface DeliveryCheckOptions {

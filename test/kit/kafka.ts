@@ -15,7 +15,7 @@ import {
   type ITopicConfig,
   KAFKA_CONSUMER_RETRY,
   type Kafka
-} from '../../core/runtime/kafka.ts'
+} from '../../core/kafka/client.ts'
 import { silentLogger } from '../../core/runtime/log.ts'
 
 /** The run's shared broker, as a test sees it. Use topics of your own (`uniqueTopic`). */

@@ -5,7 +5,7 @@ import { expect } from 'vitest'
 import type { LaneState } from '../../../agent/uplink/delivery.ts'
 import { SHORT_JVM_OPTIONS } from '../../../cli/local-kafka-java.ts'
 import { javaCommand, kafkaJars } from '../../../cli/local-kafka-tools.ts'
-import type { Admin } from '../../../core/runtime/kafka.ts'
+import type { Admin } from '../../../core/kafka/client.ts'
 import { createTopic, readTopic, uniqueTopic } from '../../kit/kafka.ts'
 import {
   type DeliveryUnderTest,

@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, expect, test } from 'vitest'
-import type { Admin } from '../../../core/runtime/kafka.ts'
+import type { Admin } from '../../../core/kafka/client.ts'
 import { createTopic, missingKafka, testClient } from '../../kit/kafka.ts'
 import { type KafkaNode, type KafkaNodes, startKafkaNodes } from '../../kit/kafka-nodes.ts'
 import { MODES } from './delivery-kit.ts'

@@ -2,7 +2,7 @@ import { createRequire } from 'node:module'
 import { expect, test } from 'vitest'
 import { judge } from '../../../agent/uplink/kafka-errors.ts'
 import type { Action } from '../../../agent/uplink/verdict.ts'
-import { mendKafkajs } from '../../../core/runtime/kafka-mends.ts'
+import { mendKafkajs } from '../../../core/kafka/mends.ts'
 
 mendKafkajs()
 const require = createRequire(import.meta.url)

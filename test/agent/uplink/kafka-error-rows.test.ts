@@ -1,7 +1,7 @@
 import { cpSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
 import { afterAll, beforeAll, expect, test } from 'vitest'
-import type { Admin } from '../../../core/runtime/kafka.ts'
+import type { Admin } from '../../../core/kafka/client.ts'
 import { createTopic, missingKafka, readTopic, testClient, uniqueTopic } from '../../kit/kafka.ts'
 import { type KafkaNodes, startKafkaNodes } from '../../kit/kafka-nodes.ts'
 import { deliveryOf, idsByKey, MODES, type Mode, running, upTo, wholeIds } from './delivery-kit.ts'

@@ -1,8 +1,8 @@
 import { createRequire } from 'node:module'
 import { expect, test } from 'vitest'
 import { judge } from '../../../agent/uplink/kafka-errors.ts'
+import { mendKafkajs } from '../../../core/kafka/mends.ts'
 import { UnansweredError } from '../../../core/runtime/deadline.ts'
-import { mendKafkajs } from '../../../core/runtime/kafka-mends.ts'
 
 mendKafkajs()
 const errors = createRequire(import.meta.url)('kafkajs/src/errors.js')

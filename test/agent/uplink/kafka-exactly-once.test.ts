@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest'
 import { kafkajsDriver } from '../../../agent/uplink/kafka-session.ts'
-import type { Kafka, Producer } from '../../../core/runtime/kafka.ts'
+import type { Kafka, Producer } from '../../../core/kafka/client.ts'
 import { createTopic, readTopic, uniqueTopic, useKafka } from '../../kit/kafka.ts'
 import { deliveryOf, EPOCH, idsByKey, running, upTo, wholeIds } from './delivery-kit.ts'
 import { recordsOf } from './records.ts'

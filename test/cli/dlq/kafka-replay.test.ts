@@ -5,7 +5,7 @@ import { readLetters, spanOf } from '../../../cli/dlq/kafka-letters.ts'
 import { type ReplayOptions, replay } from '../../../cli/dlq/kafka-replay.ts'
 import { LetterList } from '../../../cli/dlq/letter-list.ts'
 import { Resending } from '../../../cli/dlq/resending.ts'
-import type { ITopicConfig, Kafka } from '../../../core/runtime/kafka.ts'
+import type { ITopicConfig, Kafka } from '../../../core/kafka/client.ts'
 import { createTopic, readTopic, uniqueTopic, useKafka } from '../../kit/kafka.ts'
 import { configOf, NOW, rendered } from './letters.ts'
 

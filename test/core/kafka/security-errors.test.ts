@@ -1,7 +1,7 @@
 import { createRequire } from 'node:module'
 import { expect, test } from 'vitest'
-import { mendKafkajs } from '../../../core/runtime/kafka-mends.ts'
-import { KafkaSecurityError, securityTrouble } from '../../../core/runtime/kafka-security-errors.ts'
+import { mendKafkajs } from '../../../core/kafka/mends.ts'
+import { KafkaSecurityError, securityTrouble } from '../../../core/kafka/security-errors.ts'
 
 mendKafkajs()
 const errors = createRequire(import.meta.url)('kafkajs/src/errors.js')

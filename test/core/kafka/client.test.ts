@@ -1,6 +1,6 @@
 import { createRequire } from 'node:module'
 import { expect, test } from 'vitest'
-import { createKafka, KAFKA_RETRY } from '../../../core/runtime/kafka.ts'
+import { createKafka, KAFKA_RETRY } from '../../../core/kafka/client.ts'
 import { createLogger, silentLogger } from '../../../core/runtime/log.ts'
 import { createTopic, readTopic, startOwnKafka, uniqueTopic, useKafka } from '../../kit/kafka.ts'
 

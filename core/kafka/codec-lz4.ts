@@ -1,5 +1,5 @@
-import { findMatches } from './kafka-codec-matches.ts'
-import { DecodedBytes } from './kafka-codec-output.ts'
+import { findMatches } from './codec-matches.ts'
+import { DecodedBytes } from './codec-output.ts'
 
 /*
  * LZ4 frames as Kafka's own clients write them: version 1, independent blocks, no content checksum

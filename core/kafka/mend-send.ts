@@ -1,5 +1,5 @@
 import { isDeepStrictEqual } from 'node:util'
-import { groupMessagesPerPartition, type OutgoingMessage } from './kafka-mend-group.ts'
+import { groupMessagesPerPartition, type OutgoingMessage } from './mend-group.ts'
 
 /*
  * Replaces kafkajs' `producer/sendMessages`, which keeps its books by broker: when a leader moves to

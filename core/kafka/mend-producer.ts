@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import type { Producer } from 'kafkajs'
-import { pause } from './deadline.ts'
+import { pause } from '../runtime/deadline.ts'
 
 /*
  * Three things about kafkajs' producers that a slow link cannot afford:

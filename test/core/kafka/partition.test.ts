@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest'
-import type { Producer } from '../../../core/runtime/kafka.ts'
-import { partitionBounds, readPartition } from '../../../core/runtime/kafka-partition.ts'
+import type { Producer } from '../../../core/kafka/client.ts'
+import { partitionBounds, readPartition } from '../../../core/kafka/partition.ts'
 import { createTopic, uniqueTopic, useKafka } from '../../kit/kafka.ts'
 
 const kafka = useKafka()

@@ -1,6 +1,6 @@
 import net from 'node:net'
 import { expect, onTestFinished, test } from 'vitest'
-import { KafkaSockets, socketsOf } from '../../../core/runtime/kafka-sockets.ts'
+import { KafkaSockets, socketsOf } from '../../../core/kafka/sockets.ts'
 import { createTopic, readTopic, testClient, uniqueTopic, useKafka } from '../../kit/kafka.ts'
 
 const shared = useKafka()

@@ -1,10 +1,7 @@
 import { createRequire } from 'node:module'
 import { afterEach, expect, test, vi } from 'vitest'
-import { encodeRecordWith } from '../../../core/runtime/kafka-mend-record.ts'
-import {
-  createProduceRequestWith,
-  type ProduceInput
-} from '../../../core/runtime/kafka-mend-request.ts'
+import { encodeRecordWith } from '../../../core/kafka/mend-record.ts'
+import { createProduceRequestWith, type ProduceInput } from '../../../core/kafka/mend-request.ts'
 import { Prng } from '../../../core/runtime/prng.ts'
 
 /** The modules as kafkajs ships them: nothing is mended in this file. */

@@ -1,7 +1,7 @@
 import { z } from 'zod'
-import { isLoopbackHost, parseAddress } from './address.ts'
-import { count, duration, text } from './config-fields.ts'
-import { rotatingSecret, type Secret } from './secrets.ts'
+import { isLoopbackHost, parseAddress } from '../runtime/address.ts'
+import { count, duration, text } from '../runtime/config-fields.ts'
+import { rotatingSecret, type Secret } from '../runtime/secrets.ts'
 
 const tls = z.strictObject({
   ca: text()

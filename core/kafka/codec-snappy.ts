@@ -1,5 +1,5 @@
-import { findMatches } from './kafka-codec-matches.ts'
-import { DecodedBytes } from './kafka-codec-output.ts'
+import { findMatches } from './codec-matches.ts'
+import { DecodedBytes } from './codec-output.ts'
 
 /*
  * Snappy in the frames of `snappy-java`, which Kafka's Java clients write and everybody reads:

@@ -10,10 +10,10 @@ import type {
   RetryOptions,
   SASLOptions
 } from 'kafkajs'
-import { CODECS } from './kafka-codecs.ts'
-import { mendKafkajs } from './kafka-mends.ts'
-import { KafkaSockets, keepSockets, watchSockets } from './kafka-sockets.ts'
-import type { Logger } from './log.ts'
+import type { Logger } from '../runtime/log.ts'
+import { CODECS } from './codecs.ts'
+import { mendKafkajs } from './mends.ts'
+import { KafkaSockets, keepSockets, watchSockets } from './sockets.ts'
 
 export type {
   Admin,

@@ -1,7 +1,7 @@
 import { promisify } from 'node:util'
 import zlib from 'node:zlib'
-import { compressLz4, decompressLz4 } from './kafka-codec-lz4.ts'
-import { compressSnappy, decompressSnappy } from './kafka-codec-snappy.ts'
+import { compressLz4, decompressLz4 } from './codec-lz4.ts'
+import { compressSnappy, decompressSnappy } from './codec-snappy.ts'
 
 /** Kafka's number of each codec: bits 0 to 2 of a batch's attributes. */
 export const COMPRESSION = { none: 0, gzip: 1, snappy: 2, lz4: 3, zstd: 4 } as const

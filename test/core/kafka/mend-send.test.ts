@@ -1,7 +1,7 @@
 import { createRequire } from 'node:module'
 import { setImmediate } from 'node:timers/promises'
 import { beforeEach, expect, test } from 'vitest'
-import { createSendMessagesWith } from '../../../core/runtime/kafka-mend-send.ts'
+import { createSendMessagesWith } from '../../../core/kafka/mend-send.ts'
 import { Prng } from '../../../core/runtime/prng.ts'
 
 /*

@@ -1,5 +1,5 @@
-import { type Clock, systemClock } from './clock.ts'
-import { KafkaSecurityError } from './kafka-security-errors.ts'
+import { type Clock, systemClock } from '../runtime/clock.ts'
+import { KafkaSecurityError } from './security-errors.ts'
 
 export interface Token {
   readonly value: string

@@ -2,8 +2,8 @@ import { createHash } from 'node:crypto'
 import { readFileSync } from 'node:fs'
 import { createRequire } from 'node:module'
 import { expect, test } from 'vitest'
-import type { Kafka, Producer } from '../../../core/runtime/kafka.ts'
-import { committedOffset } from '../../../core/runtime/kafka-mend-producer.ts'
+import type { Kafka, Producer } from '../../../core/kafka/client.ts'
+import { committedOffset } from '../../../core/kafka/mend-producer.ts'
 import { createTopic, uniqueTopic, useKafka } from '../../kit/kafka.ts'
 
 const shared = useKafka()

@@ -1,7 +1,7 @@
 import { createRequire } from 'node:module'
 import { expect, test } from 'vitest'
-import { crc32C } from '../../../core/runtime/kafka-mend-crc.ts'
-import { murmur2 } from '../../../core/runtime/kafka-mend-murmur.ts'
+import { crc32C } from '../../../core/kafka/mend-crc.ts'
+import { murmur2 } from '../../../core/kafka/mend-murmur.ts'
 import { Prng } from '../../../core/runtime/prng.ts'
 
 /** The modules as kafkajs ships them: nothing is mended in this file. */

@@ -1,14 +1,14 @@
 import zlib from 'node:zlib'
 import { expect, test } from 'vitest'
 import { uplinkSchema } from '../../../agent/config.ts'
-import { compressLz4, decompressLz4 } from '../../../core/runtime/kafka-codec-lz4.ts'
-import { compressSnappy, decompressSnappy } from '../../../core/runtime/kafka-codec-snappy.ts'
+import { compressLz4, decompressLz4 } from '../../../core/kafka/codec-lz4.ts'
+import { compressSnappy, decompressSnappy } from '../../../core/kafka/codec-snappy.ts'
 import {
   COMPRESSION,
   COMPRESSIONS,
   type Compression,
   codecMissing
-} from '../../../core/runtime/kafka-codecs.ts'
+} from '../../../core/kafka/codecs.ts'
 import { Prng } from '../../../core/runtime/prng.ts'
 import { createTopic, readTopic, uniqueTopic, useKafka } from '../../kit/kafka.ts'
 

@@ -1,6 +1,6 @@
 import type { Mechanism } from 'kafkajs'
-import { messageOf } from './errors.ts'
-import { KafkaSecurityError } from './kafka-security-errors.ts'
+import { messageOf } from '../runtime/errors.ts'
+import { KafkaSecurityError } from './security-errors.ts'
 
 const SEPARATOR = '\u0001'
 

@@ -2,9 +2,9 @@ import http from 'node:http'
 import https from 'node:https'
 import type { AddressInfo } from 'node:net'
 import { expect, onTestFinished, test } from 'vitest'
-import { TokenCache } from '../../../core/runtime/kafka-oauth.ts'
-import { loadSigner, mskToken } from '../../../core/runtime/kafka-oauth-aws.ts'
-import { fetchToken } from '../../../core/runtime/kafka-oauth-client-credentials.ts'
+import { TokenCache } from '../../../core/kafka/oauth.ts'
+import { loadSigner, mskToken } from '../../../core/kafka/oauth-aws.ts'
+import { fetchToken } from '../../../core/kafka/oauth-client-credentials.ts'
 import { TestAuthority } from '../../kit/certificates.ts'
 
 function clockAt(start: number) {

@@ -1,6 +1,6 @@
 import { createRequire } from 'node:module'
-import type { KafkaMessage, Producer } from './kafka.ts'
-import { type Broker, clusterOf, type FetchedPartition } from './kafka-mend-producer.ts'
+import type { KafkaMessage, Producer } from './client.ts'
+import { type Broker, clusterOf, type FetchedPartition } from './mend-producer.ts'
 
 /*
  * One partition, read without a group: the client's consumer cannot be told which partitions to read,

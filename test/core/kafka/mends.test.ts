@@ -6,13 +6,13 @@ import {
   type GroupMessagesArguments,
   groupMessagesPerPartition,
   type OutgoingMessage
-} from '../../../core/runtime/kafka-mend-group.ts'
+} from '../../../core/kafka/mend-group.ts'
 import {
   encodeRecordWith,
   type RecordEncoder,
   type RecordInput
-} from '../../../core/runtime/kafka-mend-record.ts'
-import { mendKafkajs } from '../../../core/runtime/kafka-mends.ts'
+} from '../../../core/kafka/mend-record.ts'
+import { mendKafkajs } from '../../../core/kafka/mends.ts'
 import { Prng } from '../../../core/runtime/prng.ts'
 
 const require = createRequire(import.meta.url)

@@ -1,8 +1,8 @@
 import http from 'node:http'
 import https from 'node:https'
-import { messageOf } from './errors.ts'
-import type { Token } from './kafka-oauth.ts'
-import { KafkaSecurityError } from './kafka-security-errors.ts'
+import { messageOf } from '../runtime/errors.ts'
+import type { Token } from './oauth.ts'
+import { KafkaSecurityError } from './security-errors.ts'
 
 export interface ClientCredentials {
   readonly tokenUrl: string

@@ -1,12 +1,12 @@
 import assert from 'node:assert/strict'
 import { createRequire } from 'node:module'
-import { crc32C } from './kafka-mend-crc.ts'
-import { groupMessagesPerPartition } from './kafka-mend-group.ts'
-import { murmur2 } from './kafka-mend-murmur.ts'
-import { createProducerWith } from './kafka-mend-producer.ts'
-import { encodeRecordWith, type RecordEncoder } from './kafka-mend-record.ts'
-import { createProduceRequestWith } from './kafka-mend-request.ts'
-import { createSendMessagesWith, type SendMessagesParts } from './kafka-mend-send.ts'
+import { crc32C } from './mend-crc.ts'
+import { groupMessagesPerPartition } from './mend-group.ts'
+import { murmur2 } from './mend-murmur.ts'
+import { createProducerWith } from './mend-producer.ts'
+import { encodeRecordWith, type RecordEncoder } from './mend-record.ts'
+import { createProduceRequestWith } from './mend-request.ts'
+import { createSendMessagesWith, type SendMessagesParts } from './mend-send.ts'
 
 /*
  * Eight mends of kafkajs 2.2.4, put in place when it is loaded:

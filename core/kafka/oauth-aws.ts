@@ -1,6 +1,6 @@
-import { messageOf, systemCode } from './errors.ts'
-import type { Token } from './kafka-oauth.ts'
-import { KafkaSecurityError } from './kafka-security-errors.ts'
+import { messageOf, systemCode } from '../runtime/errors.ts'
+import type { Token } from './oauth.ts'
+import { KafkaSecurityError } from './security-errors.ts'
 
 /** The part of `aws-msk-iam-sasl-signer-js` that is used. */
 export interface MskSigner {

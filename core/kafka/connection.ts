@@ -1,7 +1,7 @@
-import { createKafka, type Kafka } from './kafka.ts'
-import type { KafkaConfig } from './kafka-config.ts'
-import { KafkaCredentials } from './kafka-credentials.ts'
-import type { Logger } from './log.ts'
+import type { Logger } from '../runtime/log.ts'
+import { createKafka, type Kafka } from './client.ts'
+import type { KafkaConfig } from './config.ts'
+import { KafkaCredentials } from './credentials.ts'
 
 const credentialsOf = new WeakMap<Kafka, KafkaCredentials>()
 

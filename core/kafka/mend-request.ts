@@ -1,5 +1,5 @@
-import { crc32C } from './kafka-mend-crc.ts'
-import type { EncodedRecord, RecordEncoder, RecordInput } from './kafka-mend-record.ts'
+import { crc32C } from './mend-crc.ts'
+import type { EncodedRecord, RecordEncoder, RecordInput } from './mend-record.ts'
 
 /** As far as it is used here. */
 interface Encoder {
