@@ -13,6 +13,8 @@ import { pause } from '../core/runtime/deadline.ts'
 import { type DirectoryLock, lockDirectory } from '../core/runtime/directory-lock.ts'
 import { messageOf, type OperationalError } from '../core/runtime/errors.ts'
 import type { Logger } from '../core/runtime/log.ts'
+import { AlertSinks } from './alerts/alert-sinks.ts'
+import type { AlertsConfig } from './alerts/config.ts'
 import { ClockSync } from './clock-sync.ts'
 import type {
   AgentSectionConfig,
@@ -44,6 +46,7 @@ export interface AgentConfig {
   kafka: KafkaConfig
   uplink: UplinkConfig
   routes: RouteConfig[]
+  alerts: AlertsConfig
 }
 
 export interface AgentOptions {
@@ -60,6 +63,8 @@ export interface AgentOptions {
 const UPLINK = 'uplink'
 const CLOCK_CHECK_MS = 5_000
 const BUDGET_LOOK_MS = 5_000
+/** Of a stop: what sinks have not told by then is told after the next start. */
+const SINKS_STOP_MS = 2_000
 
 interface OpenedLogs {
   telemetryLog: DurableLog
@@ -68,8 +73,8 @@ interface OpenedLogs {
 }
 
 /**
- * The agent: ingest → log → uplink, and the doors through which a detector reads the log and stores
- * alerts. Everything behind the log is a reader of it; a slow or broken one delays nobody.
+ * The agent: ingest → log → uplink, alerts to their sinks, and the doors through which a detector
+ * reads the log and stores alerts. Everything behind the log is a reader of it; a slow or broken one delays nobody.
  */
 export class Agent {
   readonly identity: Identity
@@ -85,6 +90,7 @@ export class Agent {
   readonly #startedAt: number
   #uplink: Uplink | undefined
   #broker: EmbeddedBroker | undefined
+  #alertSinks: AlertSinks | undefined
   #accepting = false
   #timers: NodeJS.Timeout[] = []
   readonly #stopped = new AbortController()
@@ -188,6 +194,11 @@ export class Agent {
     return this.#broker
   }
 
+  /** Where alerts go beside Kafka. */
+  get alertSinks(): AlertSinks {
+    return this.#alertSinks!
+  }
+
   get lanes(): readonly LaneView[] {
     return this.#uplink?.lanes ?? []
   }
@@ -237,6 +248,7 @@ export class Agent {
     this.#stopped.abort()
     for (const timer of this.#timers) clearInterval(timer)
     this.#broker?.stopAccepting()
+    await this.#alertSinks?.stop(Math.min(drainMs, SINKS_STOP_MS))
     await Promise.all(this.upstreams.map(upstream => upstream.stop()))
     await this.#broker?.close()
     await this.#uplink?.stop(drainMs)
@@ -257,6 +269,16 @@ export class Agent {
       )
     }
     for (const upstream of config.upstreams) this.#startUpstream(upstream)
+    this.#alertSinks = await AlertSinks.start({
+      config: config.alerts,
+      agentId: this.identity.agentId,
+      dataDirectory: config.agent.data,
+      alertLog: this.alertLog,
+      broker: this.#broker,
+      upstreams: this.upstreams,
+      clock: this.#clock,
+      logger
+    })
     this.#timers.push(setInterval(() => this.#clockSync.check(), CLOCK_CHECK_MS).unref())
     this.#timers.push(setInterval(() => void this.budget.look(), BUDGET_LOOK_MS).unref())
     this.#accepting = true

@@ -1,5 +1,5 @@
 import { z } from 'zod'
-import { TOPICS } from '../core/contract/topics.ts'
+import { isAlertTopic, TOPICS } from '../core/contract/topics.ts'
 import { COMPRESSIONS, codecMissing } from '../core/kafka/codecs.ts'
 import { isLoopbackHost } from '../core/runtime/address.ts'
 import {
@@ -309,5 +309,8 @@ function checkTopicFilter(value: string): void {
   )
   if (wrong !== undefined) {
     throw new SyntaxError(`'${value}' is no topic filter: '+' is a whole level, '#' the last one`)
+  }
+  if (isAlertTopic(value)) {
+    throw new SyntaxError(`'${value}' brings nothing: what is under alerts/ is not taken`)
   }
 }

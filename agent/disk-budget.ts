@@ -3,6 +3,7 @@ import type { Disk } from '../core/log/disk.ts'
 import type { DurableLog } from '../core/log/log.ts'
 import { nodeDisk } from '../core/log/node-disk.ts'
 import { systemCode } from '../core/runtime/errors.ts'
+import { SINK_DIRECTORY } from './alerts/sink-state-file.ts'
 
 /** Where an agent's detector keeps what it has learned, in the data directory. */
 export const SNAPSHOT_DIRECTORY = 'detector'
@@ -13,14 +14,15 @@ const ALERT_SHARE = 1 / 4
 
 /**
  * One limit, `log.bytes_max`, for everything that grows in the data directory: what the alert log
- * (its quarantine included) and the detector's snapshots take is not the telemetry log's.
+ * (its quarantine included), the detector's snapshots and the alert sinks' states take is not the
+ * telemetry log's.
  */
 export class DiskBudget {
   readonly alertBytesMax: number
   readonly snapshotBytesMax: number
   readonly #disk: Disk
-  readonly #snapshotDirectory: string
-  #snapshotBytes = 0
+  readonly #directories: readonly string[]
+  #fileBytes = 0
   alertLog: Pick<DurableLog, 'status'> | undefined
 
   constructor(
@@ -30,24 +32,37 @@ export class DiskBudget {
     this.alertBytesMax = Math.min(config.alertBytesMax, Math.floor(config.bytesMax * ALERT_SHARE))
     this.snapshotBytesMax = Math.floor(config.bytesMax * SNAPSHOT_SHARE)
     this.#disk = disk
-    this.#snapshotDirectory = path.join(config.data, SNAPSHOT_DIRECTORY)
+    this.#directories = [SNAPSHOT_DIRECTORY, SINK_DIRECTORY].map(directory =>
+      path.join(config.data, directory)
+    )
   }
 
   /** As of the last look. */
   get sharedBytes(): number {
-    return (this.alertLog?.status.bytes ?? 0) + this.#snapshotBytes
+    return (this.alertLog?.status.bytes ?? 0) + this.#fileBytes
   }
 
   /** Never rejects: what cannot be looked at counts as it did. */
   async look(): Promise<void> {
     try {
       let sum = 0
-      for (const name of await this.#disk.list(this.#snapshotDirectory)) {
-        sum += await this.#bytesOf(path.join(this.#snapshotDirectory, name))
+      for (const directory of this.#directories) {
+        for (const name of await this.#namesIn(directory)) {
+          sum += await this.#bytesOf(path.join(directory, name))
+        }
       }
-      this.#snapshotBytes = sum
+      this.#fileBytes = sum
+    } catch {
+      // Counted as before.
+    }
+  }
+
+  async #namesIn(directory: string): Promise<string[]> {
+    try {
+      return await this.#disk.list(directory)
     } catch (error) {
-      if (systemCode(error) === 'ENOENT') this.#snapshotBytes = 0
+      if (systemCode(error) === 'ENOENT') return []
+      throw error
     }
   }
 

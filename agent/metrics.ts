@@ -1,6 +1,7 @@
 import type { LogStatus } from '../core/log/log.ts'
 import type { Metrics } from '../core/runtime/metrics.ts'
 import type { Agent } from './agent.ts'
+import type { SinkStatus } from './alerts/alert-reader.ts'
 import type { AgentStatus } from './status.ts'
 
 /** Seconds; a PUBACK waits for one sync, an SD card's may take half a second. */
@@ -100,7 +101,42 @@ export function registerAgentMetrics(metrics: Metrics, agent: Agent): void {
     'lane',
     lanes(lane => lane.counters.produced)
   )
+  registerSinkMetrics(metrics, agent)
   registerLogMetrics(metrics, agent)
+}
+
+/** What becomes of alerts beside Kafka. */
+export function registerSinkMetrics(
+  metrics: Metrics,
+  agent: { readonly alertSinks: { readonly status: SinkStatus[] } }
+): void {
+  const sinks = (value: (sink: SinkStatus) => number) => () =>
+    Object.fromEntries(agent.alertSinks.status.map(sink => [sink.name, value(sink)]))
+  const gauges: Record<string, [help: string, value: (sink: SinkStatus) => number]> = {
+    fieldline_alert_sink_up: ['1 while it takes alerts.', sink => +(sink.state === 'delivering')],
+    fieldline_alert_sink_backlog_records: [
+      'Frames of the alert log that are not there yet.',
+      sink => sink.backlogRecords
+    ],
+    fieldline_alert_sink_open: ['Alerts that it knows as open.', sink => sink.openAlerts]
+  }
+  const counters: typeof gauges = {
+    fieldline_alert_sink_delivered_total: ['Alert events delivered.', sink => sink.delivered],
+    fieldline_alert_sink_refused_total: [
+      'Alert events refused for good, and passed over.',
+      sink => sink.refused
+    ],
+    fieldline_alert_sink_skipped_total: [
+      'Frames dropped before it came to them: it was too far behind.',
+      sink => sink.skipped
+    ]
+  }
+  for (const [name, [help, value]] of Object.entries(gauges)) {
+    metrics.gauges(name, `${help} By sink.`, 'sink', sinks(value))
+  }
+  for (const [name, [help, value]] of Object.entries(counters)) {
+    metrics.counters(name, `${help} By sink.`, 'sink', sinks(value))
+  }
 }
 
 /** What the logs do to the disk: their wear of a flash card can be watched, and projected. */

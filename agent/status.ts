@@ -1,4 +1,5 @@
 import type { DurableLog } from '../core/log/log.ts'
+import type { SinkStatus } from './alerts/alert-reader.ts'
 import type { EmbeddedBrokerStatus } from './ingest/embedded-broker.ts'
 import type { IntakeCounters } from './ingest/intake.ts'
 import type { UpstreamStatus } from './ingest/upstream-client.ts'
@@ -50,6 +51,8 @@ export interface AgentStatus {
   deadLetters: Record<string, number>
   /** Readings that a route kept from Kafka as it was told to, since start, by the route's name. */
   filtered: Record<string, { dropped: number; sampledOut: number }>
+  /** Where alerts go beside Kafka. */
+  alertSinks: SinkStatus[]
 }
 
 /** What of an agent its status is made of. */
@@ -60,6 +63,7 @@ export interface AgentParts {
   readonly intake: { readonly counters: IntakeCounters }
   readonly broker: { readonly status: EmbeddedBrokerStatus } | undefined
   readonly upstreams: readonly { readonly status: UpstreamStatus }[]
+  readonly alertSinks: { readonly status: SinkStatus[] }
   readonly lanes: readonly LaneView[]
   readonly ready: boolean
 }
@@ -108,7 +112,8 @@ export function statusOf(agent: AgentParts, facts: StatusFacts): AgentStatus {
       'log.damaged': counters.damaged
     },
     deadLetters: sumByReason(agent.lanes),
-    filtered: Object.assign({}, ...agent.lanes.map(lane => lane.filtered))
+    filtered: Object.assign({}, ...agent.lanes.map(lane => lane.filtered)),
+    alertSinks: agent.alertSinks.status
   }
 }
 

@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto'
 import { readFileSync } from 'node:fs'
 import { z } from 'zod'
+import { alertsSchema } from '../agent/alerts/config.ts'
 import {
   agentSectionSchema,
   clockSchema,
@@ -15,6 +16,7 @@ import { kafkaSchema } from '../core/kafka/config.ts'
 import { type ConfigOverride, readConfig } from '../core/runtime/config.ts'
 import { messageOf, OperationalError, systemCode } from '../core/runtime/errors.ts'
 import { LOG_LEVELS } from '../core/runtime/log.ts'
+import { nearestName } from '../core/runtime/nearest.ts'
 import { formatBytes } from '../core/runtime/units.ts'
 import { detectorSchema } from '../detector/config.ts'
 
@@ -38,11 +40,12 @@ export const fieldlineSchema = z
       .prefault([{ ...DEFAULT_ROUTE, match: [...DEFAULT_ROUTE.match] }])
       .describe('Which messages go to which Kafka topic. What no route matches is a dead letter.'),
     detector: detectorSchema.prefault({}).describe('Anomalies, and the alerts about them.'),
+    alerts: alertsSchema.prefault({}).describe('Where alerts of the edge go, beside Kafka.'),
     http: httpSchema.prefault({}).describe('Status, metrics and dashboard.'),
     logging: loggingSchema.prefault({}).describe("The process's own log lines, on stderr.")
   })
   .superRefine((config, context) => {
-    const complain = (path: string[], message: string): void =>
+    const complain = (path: (string | number)[], message: string): void =>
       context.addIssue({ code: 'custom', path, message })
     // A log that holds fewer than four batches could drop one while it is being sent.
     const quarter = Math.floor(config.log.bytesMax / 4)
@@ -61,6 +64,13 @@ export const fieldlineSchema = z
       ['alert_topic', config.uplink.alertTopic]
     ]) {
       if (routed(topic)) complain(['uplink', field], `a route leads telemetry to '${topic}'`)
+    }
+    const upstreams = config.upstreams.map(({ name }) => name)
+    for (const [index, name] of config.alerts.upstreams.entries()) {
+      if (upstreams.includes(name)) continue
+      const meant = nearestName(name, upstreams)
+      const hint = meant ? ` (did you mean '${meant}'?)` : ''
+      complain(['alerts', 'upstreams', index], `there is no upstream '${name}'${hint}`)
     }
   })
 

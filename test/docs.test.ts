@@ -58,7 +58,10 @@ test.each(commands)('a command shown in %s can be given: %s', (_, line) => {
   for (const command of line.split('&&').map(part => part.trim())) {
     if (command.startsWith('npx fieldline ')) expectKnown(command.slice('npx fieldline '.length))
     else if (command.startsWith('npm run ')) expect(scripts()).toContain(command.split(' ')[2])
-    else expect(command).toMatch(/^(npm (ci|test)|mosquitto_pub -q 1 -t telemetry\/|curl -s http:)/)
+    else
+      expect(command).toMatch(
+        /^(npm (ci|test)|mosquitto_pub -q 1 -t telemetry\/|mosquitto_sub -v -q 1 -t 'alerts\/#'$|curl -s http:)/
+      )
   }
 })
 
@@ -76,7 +79,7 @@ function expectKnown(text: string): void {
   // What follows the command's own words is an argument that it says it takes.
   const given = names.slice(command.split(' ').length)
   expect(names.join(' ')).toBe([command, ...given].join(' '))
-  expect(given.length).toBe(rest.match(/<\w+>/g)?.length ?? 0)
+  expect(given.length).toBe(rest.match(/<\w+(\.\.\.)?>/g)?.length ?? 0)
   for (const flag of words.filter(word => word.startsWith('-'))) expect(help).toContain(flag)
 }
 

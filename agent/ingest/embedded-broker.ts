@@ -7,6 +7,7 @@ import { openListener } from '../../core/runtime/listen.ts'
 import type { Logger } from '../../core/runtime/log.ts'
 import { Admission, type AdmissionOptions, type Refusal } from './admission.ts'
 import type { IncomingMessage, Intake } from './intake.ts'
+import { filterMatches } from './topic-filter.ts'
 
 export interface EmbeddedBrokerOptions extends AdmissionOptions {
   address: Address
@@ -28,6 +29,8 @@ interface AedesClient extends Client {
   /** Packets under way; it reads on when they are done. */
   _parsingBatch: number
   _parser: { parse(bytes: Buffer): number; packet: { length: number } | null }
+  /** By filter. */
+  subscriptions: Record<string, { qos: number }>
 }
 
 /** What of aedes' persistence holds open QoS 2 messages, by session. */
@@ -127,6 +130,7 @@ export class EmbeddedBroker {
       if (!client.clean) subscription.qos = 0
       done(null, subscription)
     }
+    aedes.authorizeForward = (client, packet) => lowered(client as AedesClient, packet)
     const onTrouble = (client: Client, error: Error) => this.#onTrouble(client, error)
     aedes.on('clientError', onTrouble)
     aedes.on('connectionError', onTrouble)
@@ -156,10 +160,13 @@ export class EmbeddedBroker {
     return (this.#server.address() as net.AddressInfo).port
   }
 
-  /** Publishes to local subscribers, for example an alert. An empty retained payload clears. */
+  /**
+   * Publishes to local subscribers with QoS 1, for example an alert; what they subscribed may lower it.
+   * An empty retained payload clears.
+   */
   publish(topic: string, payload: string | Buffer, retain: boolean): Promise<void> {
     return new Promise((resolve, reject) => {
-      this.#aedes.publish({ cmd: 'publish', topic, payload, qos: 0, retain, dup: false }, error =>
+      this.#aedes.publish({ cmd: 'publish', topic, payload, qos: 1, retain, dup: false }, error =>
         error ? reject(error) : resolve()
       )
     })
@@ -353,6 +360,19 @@ function toMessage(packet: AedesPublishPacket, clientId: string): IncomingMessag
     clientId,
     upstream: false
   }
+}
+
+/**
+ * A retained message goes out with the QoS that was granted at most (§3.8.4): aedes looks that up by
+ * the topic, which finds no subscription with a wildcard.
+ */
+function lowered(client: AedesClient, packet: AedesPublishPacket): AedesPublishPacket {
+  if (!packet.retain || packet.qos === 0) return packet
+  const granted = Object.entries(client.subscriptions)
+    .filter(([filter]) => filterMatches(filter, packet.topic))
+    .map(([, { qos }]) => qos)
+  packet.qos = Math.min(packet.qos, Math.max(0, ...granted)) as 0 | 1 | 2
+  return packet
 }
 
 function sameBytes(a: string | Buffer, b: string | Buffer): boolean {

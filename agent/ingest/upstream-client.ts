@@ -2,61 +2,15 @@ import assert from 'node:assert'
 import { randomBytes } from 'node:crypto'
 import { Socket } from 'node:net'
 import mqtt, { type IPublishPacket, type MqttClient, type Packet } from 'mqtt'
-import { type Clock, systemClock } from '../../core/runtime/clock.ts'
+import { isAlertTopic } from '../../core/contract/topics.ts'
+import { systemClock } from '../../core/runtime/clock.ts'
 import { messageOf, systemCode } from '../../core/runtime/errors.ts'
 import type { Logger } from '../../core/runtime/log.ts'
 import { Prng } from '../../core/runtime/prng.ts'
 import type { IncomingMessage, Intake } from './intake.ts'
+import type { UpstreamConditions, UpstreamOptions, UpstreamStatus } from './upstream-options.ts'
 
-export interface UpstreamOptions {
-  /** Stands as client id in the stored messages: who published is not in an MQTT PUBLISH. */
-  name: string
-  /** `mqtt://HOST[:PORT]` or `mqtts://HOST[:PORT]`. */
-  url: string
-  /** Stable over restarts: the broker's session, and with it what we have not acknowledged, hangs on it. */
-  clientId: string
-  topics: string[]
-  qos: 0 | 1 | 2
-  username?: string
-  password?: string
-  /** QoS 1 and 2 messages received and not yet acknowledged, 1..65535. When reached, the socket is not read. */
-  window: number
-  /** What the broker sends again at each subscription: `keep` as new, `mark` as retained, `drop`. */
-  retained: 'keep' | 'mark' | 'drop'
-  /** Filters that this client id may still have in the broker's session, as `onTopics` last told. */
-  previousTopics?: string[]
-  /** To be remembered and passed as `previousTopics` at the next start. */
-  onTopics?: (topics: string[]) => void
-}
-
-export interface UpstreamStatus {
-  name: string
-  /** `connected` once the subscription is answered; `waiting` for the next attempt. */
-  state: 'connecting' | 'connected' | 'waiting' | 'stopped'
-  /** Connections that the broker accepted. */
-  connects: number
-  /** PUBLISH packets, repeated ones included. */
-  received: number
-  /** Larger than the log takes: acknowledged and lost, or they would come again for ever. */
-  oversized: number
-  /** Why the last connection failed or ended; undefined while all is well. */
-  lastError?: string
-  /** Epoch ms. */
-  connectedAt?: number
-}
-
-export interface UpstreamConditions {
-  /** A PINGREQ goes out after so much silence; unanswered at 1.5 times, the connection is given up. */
-  keepaliveS: number
-  /** Silence allowed on a new connection until the subscription is answered. */
-  connectWaitMs: number
-  backOffMsMin: number
-  backOffMsMax: number
-  /** How long `stop` waits for stores whose acknowledgements are owed. */
-  stopWaitMs: number
-  prng: Prng
-  clock: Clock
-}
+export type { UpstreamConditions, UpstreamOptions, UpstreamStatus }
 
 /** What of the client's packet writer is used though its types hide it (mqtt 5.16.0, pinned). */
 interface PacketWriter {
@@ -74,6 +28,8 @@ interface Connection {
   arrived: IPublishPacket | undefined
   /** Lets the client read on; kept back while there is no room. */
   readOn: (() => void) | undefined
+  /** Ends publications that the broker has not answered. */
+  readonly unanswered: Set<(error: Error) => void>
 }
 
 interface Acknowledgement {
@@ -149,11 +105,35 @@ export class UpstreamClient {
       ...conditions
     }
     this.#topicsInSession = options.previousTopics ?? []
-    this.#status = { name: options.name, state: 'stopped', connects: 0, received: 0, oversized: 0 }
+    const { name, url } = options
+    const counters = { connects: 0, received: 0, oversized: 0, alerts: 0 }
+    this.#status = { name, url, state: 'stopped', ...counters }
   }
 
   get status(): UpstreamStatus {
     return { ...this.#status }
+  }
+
+  /**
+   * Publishes with QoS 1 and resolves when the broker has answered. Publications arrive in the order
+   * of the calls; the caller bounds how many are under way.
+   *
+   * @throws without a connection, or when it ends before the answer: it may have arrived then.
+   */
+  publish(topic: string, payload: string, retain: boolean): Promise<void> {
+    const connection = this.#connection
+    return new Promise((resolve, reject) => {
+      if (!connection || this.#status.state !== 'connected') {
+        reject(new Error('the upstream broker is not connected'))
+        return
+      }
+      connection.unanswered.add(reject)
+      connection.client.publish(topic, payload, { qos: 1, retain }, error => {
+        connection.unanswered.delete(reject)
+        if (error) reject(error)
+        else resolve()
+      })
+    })
   }
 
   /** Connects, and does so again whenever that fails or ends, until `stop`. */
@@ -213,7 +193,8 @@ export class UpstreamClient {
       acknowledge: send,
       startedAt: clock.monotonic(),
       arrived: undefined,
-      readOn: undefined
+      readOn: undefined,
+      unanswered: new Set()
     }
     writer._sendPacket = (packet, done = () => {}, ...rest) => {
       if (packet.cmd === 'puback' || packet.cmd === 'pubrec') this.#admit(connection, done)
@@ -254,8 +235,7 @@ export class UpstreamClient {
   }
 
   #takeQos0(packet: IPublishPacket): void {
-    if (packet.retain && this.#options.retained === 'drop') return
-    if (this.#isOversized(packet)) return
+    if (!this.#isWanted(packet)) return
     this.#intake.offer(this.#messageOf(packet))
   }
 
@@ -321,8 +301,7 @@ export class UpstreamClient {
   }
 
   async #store(packet: IPublishPacket): Promise<void> {
-    if (packet.retain && this.#options.retained === 'drop') return
-    if (this.#isOversized(packet)) return
+    if (!this.#isWanted(packet)) return
     this.#storing++
     try {
       await this.#intake.store(this.#messageOf(packet))
@@ -343,6 +322,16 @@ export class UpstreamClient {
       clientId: this.#options.name,
       upstream: true
     }
+  }
+
+  #isWanted(packet: IPublishPacket): boolean {
+    if (packet.retain && this.#options.retained === 'drop') return false
+    // Ours come back where a filter matches them, and so would another agent's.
+    if (isAlertTopic(packet.topic)) {
+      this.#status.alerts++
+      return false
+    }
+    return !this.#isOversized(packet)
   }
 
   #isOversized({ topic, payload }: IPublishPacket): boolean {
@@ -443,6 +432,8 @@ export class UpstreamClient {
     this.#connection = undefined
     clearTimeout(this.#timer)
     connection.client.end(true)
+    for (const reject of connection.unanswered) reject(new Error(reason))
+    connection.unanswered.clear()
     this.#status.connectedAt = undefined
     this.#status.lastError = reason
     this.#onDrained?.()

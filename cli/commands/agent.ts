@@ -94,7 +94,11 @@ async function startDetection(
   config: FieldlineConfig,
   logger: Logger
 ): Promise<EdgeDetection | undefined> {
-  if (!config.detector.enabled || config.detector.scope !== 'edge') return undefined
+  if (!config.detector.enabled || config.detector.scope !== 'edge') {
+    // Nobody would ever clear what is open from an earlier life.
+    agent.alertSinks.reconcile([])
+    return undefined
+  }
   return startEdgeDetection({
     agent,
     dataDirectory: config.agent.data,

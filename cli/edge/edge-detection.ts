@@ -5,7 +5,6 @@ import { SNAPSHOT_DIRECTORY } from '../../agent/disk-budget.ts'
 import {
   type AlertEvent,
   type AlertFrame,
-  alertMqttTopic,
   decodeAlertFrame,
   encodeAlertFrame
 } from '../../core/contract/alert-event.ts'
@@ -49,7 +48,7 @@ export async function startEdgeDetection(options: EdgeDetectionOptions): Promise
   await SnapshotFiles.open(snapshotDirectory)
   let last = await findLastAlertSource(alertLog)
   const store = async (frame: AlertFrame) => {
-    await storeAlerts(agent, frame, logger)
+    await storeAlerts(agent, frame)
     last = frame.source
   }
   const planOf = (): EdgePlan => ({
@@ -62,51 +61,27 @@ export async function startEdgeDetection(options: EdgeDetectionOptions): Promise
     lastAlertSource: last
   })
   const onGap = (gap: Parameters<DurableLog['reportGap']>[1]) => telemetryLog.reportGap(READER, gap)
-  const onCaughtUp = (openAlerts: AlertEvent[]) => publishOpen(agent, openAlerts, logger)
+  // After the replay, or an alert that was cleared before the crash would be open again.
+  const onCaughtUp = (open: AlertEvent[]) => agent.alertSinks.reconcile(open)
   if (options.threads === 'auto' && edgeThreadFile && availableParallelism() > 1) {
-    return new EdgeThread({ planOf, store, onCaughtUp, onGap, logger })
+    const thread = new EdgeThread({ planOf, store, onCaughtUp, onGap, logger })
+    agent.alertSinks.askOpen = async () => (await thread.status())?.openAlerts
+    return thread
   }
   const detector = await openEdgeDetector(planOf(), store, onGap, logger)
   await detector.start()
   void detector.caughtUp().then(() => onCaughtUp(detector.openAlerts()))
+  agent.alertSinks.askOpen = async () => detector.openAlerts()
   return {
     status: async () => ({ openAlerts: detector.openAlerts(), counters: detector.counters() }),
     stop: () => detector.stop()
   }
 }
 
-/**
- * The broker's retained messages died with the process; the alerts did not. Called after the replay,
- * or an alert that was cleared before the crash would stand again; all in one turn, so that none of
- * them is cleared between the look and its publication.
- */
-function publishOpen(agent: Agent, openAlerts: AlertEvent[], logger: Logger): void {
-  for (const event of openAlerts) publish(agent, event).catch(error => tellUnsent(logger, error))
-}
-
-function tellUnsent(logger: Logger, error: unknown): void {
-  logger.warn(
-    { event: 'mqtt.alert_unsent', error: String(error) },
-    'An alert was not sent by MQTT.'
-  )
-}
-
-/** Resolves once the frame is durable; local subscribers hear of it after that. */
-async function storeAlerts(agent: Agent, frame: AlertFrame, logger: Logger): Promise<void> {
+/** Resolves once the frame is durable; from there on it is the alert log's readers'. */
+async function storeAlerts(agent: Agent, frame: AlertFrame): Promise<void> {
   await agent.alertLog.append([encodeAlertFrame(frame)])
   agent.alertLog.setNote(LAST_SOURCE_NOTE, JSON.stringify(frame.source))
-  for (const event of frame.events) {
-    await publish(agent, event).catch(error => tellUnsent(logger, error))
-  }
-}
-
-/** Retained while open; a cleared one is told, then no longer retained. */
-async function publish(agent: Agent, event: AlertEvent): Promise<void> {
-  if (!agent.broker) return
-  const topic = alertMqttTopic(event.data)
-  const cleared = event.data.state === 'cleared'
-  await agent.broker.publish(topic, JSON.stringify(event), !cleared)
-  if (cleared) await agent.broker.publish(topic, '', true)
 }
 
 /** The newest frame's source: from the checkpoint, or from frames appended after it. */

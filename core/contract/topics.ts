@@ -8,6 +8,11 @@ export const TOPICS = {
   detectorState: 'fieldline.detector-state'
 } as const
 
+/** Where Fieldline publishes its alerts: never taken for telemetry. */
+export function isAlertTopic(topic: string): boolean {
+  return topic.startsWith('alerts/')
+}
+
 /** First levels that devices may not publish under: `alerts/`, `fieldline/`, `$SYS/`, any `$…`. */
 export function isReservedMqttTopic(topic: string): boolean {
   const first = topic.slice(0, topic.includes('/') ? topic.indexOf('/') : undefined)

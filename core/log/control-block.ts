@@ -11,8 +11,8 @@ const CLOSED = 2
 /** Counts wake-ups: waiting on it misses none, whatever changed. */
 const WAKE = 3
 const CURSORS = 4
-/** Readers a log can have. The agent has two. */
-export const READERS_MAX = 8
+/** Readers a log can have. The agent's alert log has 15 at most, of which 13 are sinks of alerts. */
+export const READERS_MAX = 16
 /** Counts the claims of each slot: an older claim's reader is closed. */
 const TURNS = CURSORS + READERS_MAX
 const RELEASED = -1n

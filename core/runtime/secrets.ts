@@ -1,3 +1,4 @@
+import { readFileSync } from 'node:fs'
 import { z } from 'zod'
 
 /** Stands where a secret would, in everything that is printed. */
@@ -43,8 +44,12 @@ export function rotatingSecret() {
     })
 }
 
+function readUtf8(path: string): string {
+  return readFileSync(path, 'utf8')
+}
+
 /** @throws {SyntaxError} naming the file and the reason, when it cannot be read or is empty. */
-export function secretText(secret: Secret, readFile: SecretSources['readFile']): string {
+export function secretText(secret: Secret, readFile = readUtf8): string {
   if ('text' in secret) return secret.text
   return readSecretFile(`${FILE_PREFIX}${secret.file}`, readFile)
 }

@@ -6,7 +6,7 @@ import { temporaryDirectory } from '../kit/temp-directory.ts'
 
 const MIB = 1 << 20
 
-test('alert log and snapshots are counted, as files come, grow and go', async () => {
+test('alert log, snapshots and states of sinks are counted, as files come, grow and go', async () => {
   const data = temporaryDirectory()
   const budget = new DiskBudget({ data, bytesMax: 64 * MIB, alertBytesMax: 16 * MIB })
   await budget.look()
@@ -24,6 +24,10 @@ test('alert log and snapshots are counted, as files come, grow and go', async ()
   fs.rmSync(directory, { recursive: true })
   await budget.look()
   expect(budget.sharedBytes).toBe(1000)
+  fs.mkdirSync(path.join(data, 'alert-sinks'))
+  fs.writeFileSync(path.join(data, 'alert-sinks', 'mqtt.json'), Buffer.alloc(40))
+  await budget.look()
+  expect(budget.sharedBytes).toBe(1040)
 })
 
 test('of a small limit neither alerts nor snapshots take more than their share', () => {

@@ -50,6 +50,7 @@ test('every metric has a name as Prometheus has them, a help text, and a line in
     telemetryLog: log,
     alertLog: log,
     intake: { counters: { stored: [0, 0, 0], refused: 0 } },
+    alertSinks: { status: [] },
     ready: true,
     // Each part of it is empty.
     status: new Proxy({}, { get: () => ({}) })

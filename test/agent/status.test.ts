@@ -56,6 +56,7 @@ function status(telemetry: LaneFacts, alerts: LaneFacts = {}) {
     intake: { counters: { droppedQos0: 7 } },
     broker: undefined,
     upstreams: [],
+    alertSinks: { status: [] },
     ready: true
   }
   return statusOf(agent as unknown as AgentParts, {
