@@ -1,3 +1,6 @@
+import { RecentlyUsed } from './recently-used.ts'
+import { type StateReader, StateWriter } from './state-bytes.ts'
+
 /**
  * Highest record seen of every agent and epoch: what is not beyond it was seen before. Right because
  * an agent's records come in order, within the log at the edge and within a partition centrally.
@@ -6,11 +9,10 @@
  * again, count again.
  */
 export class Dedupe {
-  readonly #max: number
-  readonly #marks = new Map<string, Mark>()
+  readonly #marks: RecentlyUsed<Mark>
 
   constructor(max = 4096) {
-    this.#max = max
+    this.#marks = new RecentlyUsed(max)
   }
 
   /**
@@ -19,28 +21,46 @@ export class Dedupe {
    */
   pass(agentId: string, epoch: string, offset: number, index: number): boolean {
     const key = `${agentId}/${epoch}`
-    const mark = this.#marks.get(key)
-    if (mark && (offset < mark[0] || (offset === mark[0] && index <= mark[1]))) return false
-    this.#marks.delete(key)
-    this.#marks.set(key, [offset, index])
-    if (this.#marks.size > this.#max) {
-      for (const oldest of this.#marks.keys()) {
-        this.#marks.delete(oldest)
-        break
-      }
+    const mark = this.#marks.find(key)
+    if (!mark) {
+      this.#marks.add(key, { offset, index })
+      return true
     }
+    if (offset < mark.offset || (offset === mark.offset && index <= mark.index)) return false
+    this.#marks.use(key)
+    mark.offset = offset
+    mark.index = index
     return true
   }
 
-  snapshot(): [string, Mark][] {
-    return [...this.#marks]
+  get stateBytesMax(): number {
+    let bytes = 4
+    for (const [key] of this.#marks) bytes += MARK_BYTES + StateWriter.textBytesMax(key)
+    return bytes
   }
 
-  restore(marks: [string, Mark][]): void {
-    this.#marks.clear()
-    for (const [key, mark] of marks) this.#marks.set(key, mark)
+  save(writer: StateWriter): void {
+    writer.count(this.#marks.size)
+    for (const [key, { offset, index }] of this.#marks) {
+      writer.text(key)
+      writer.number(offset)
+      writer.number(index)
+    }
+  }
+
+  /** Into an empty one. Throws a RangeError when the bytes cannot be a state. */
+  load(reader: StateReader): void {
+    const count = reader.count(MARK_BYTES)
+    for (let i = 0; i < count; i++) {
+      this.#marks.add(reader.text(), { offset: reader.number(), index: reader.number() })
+    }
   }
 }
 
-/** Offset, index. */
-export type Mark = [number, number]
+const MARK_BYTES = 4 + 2 * 8
+
+/** The highest seen. */
+interface Mark {
+  offset: number
+  index: number
+}

@@ -1,12 +1,13 @@
 import type { Alerts, AlertsState } from './alert/alerts.ts'
-import type { Decider, DeciderState } from './alert/decision.ts'
-import type { SilenceState, SilenceWatch } from './alert/silence.ts'
-import type { Dedupe, Mark } from './dedupe.ts'
+import type { Decider } from './alert/decision.ts'
+import type { SilenceWatch } from './alert/silence.ts'
+import type { Dedupe } from './dedupe.ts'
 import type { DeviceModels, ModelsState } from './device-models.ts'
 import type { Quality } from './quality/quality.ts'
 import type { Scorer } from './scorer/scorer.ts'
-import type { SeriesTable } from './series-table.ts'
+import type { Series, SeriesTable } from './series-table.ts'
 import { decodeSnapshot, encodeSnapshot } from './snapshot.ts'
+import type { StateReader, StateWriter } from './state-bytes.ts'
 
 /** The detector's state, piece by piece. */
 export interface DetectorParts {
@@ -22,47 +23,41 @@ export interface DetectorParts {
 }
 
 /** Changes with the shape of what is stored; other formats are refused. */
-const FORMAT = 3
+const FORMAT = 4
+/** A series' own part, at least: the lengths of its names, when it was heard, no decision. */
+const SERIES_BYTES = 3 * 4 + 8 + 4
 
+/** What is small; the rest is records. */
 interface Header {
   format: number
   scorer: string
-  series: {
-    name: [site: string, device: string, metric: string]
-    touchedAt: number
-    decision?: DeciderState
-  }[]
-  dedupe: [string, Mark][]
-  silence: SilenceState
   alerts: AlertsState
-  /** Their numbers are the last bytes of the states. */
+  /** Their numbers are the last record. */
   models: ModelsState
 }
 
+/**
+ * Series stand in the order in which they were last heard, each with all that is known of it, and so
+ * do devices: what was not heard since the last time is the same bytes, one after the other, which
+ * `StateChunks` finds again.
+ */
 export function encodeState(parts: DetectorParts): Buffer {
-  const states: Uint8Array[] = []
-  const series: Header['series'] = []
-  for (const { site, device, metric, touchedAt, slot } of parts.series) {
-    states.push(parts.scorer.snapshot(slot), parts.quality.snapshot(slot))
-    const decision = parts.decider.snapshot(slot)
-    series.push({
-      name: [site, device, metric],
-      touchedAt,
-      ...(decision ? { decision } : {})
-    })
-  }
   const models = parts.models.snapshot()
-  states.push(models.bytes)
   const header: Header = {
     format: FORMAT,
-    scorer: identity(parts.scorer),
-    series,
-    dedupe: parts.dedupe.snapshot(),
-    silence: parts.silence.snapshot(),
+    scorer: identity(parts),
     alerts: parts.alerts.snapshot(),
     models: models.header
   }
-  return encodeSnapshot(header, states)
+  const { series, silence, dedupe } = parts
+  const fixed = silence.stateBytesMax + dedupe.stateBytesMax + models.bytes.length
+  return encodeSnapshot(header, fixed + 8 + seriesBytesMax(parts), writer => {
+    writer.count(series.size)
+    for (const one of series) saveSeries(one, parts, writer)
+    silence.save(writer)
+    dedupe.save(writer)
+    writer.bytes(models.bytes)
+  })
 }
 
 /**
@@ -72,27 +67,16 @@ export function encodeState(parts: DetectorParts): Buffer {
 export function decodeState(bytes: Uint8Array, parts: DetectorParts): boolean {
   const snapshot = decodeSnapshot(bytes)
   const header = snapshot?.header as Header | undefined
-  const { stateBytes } = parts.scorer
-  const oneBytes = stateBytes + parts.quality.stateBytes
-  if (!snapshot || header?.format !== FORMAT) return false
-  if (header.scorer !== identity(parts.scorer)) return false
-  const seriesBytes = header.series.length * oneBytes
-  if (snapshot.states.length !== seriesBytes + header.models.bytes) return false
-  parts.reserve(Math.max(64, header.series.length))
-  for (const [index, { name, touchedAt, decision }] of header.series.entries()) {
-    const [site, device, metric] = name
-    const series = parts.series.add({ site, device, metric }, touchedAt)
-    const { slot } = series
-    const state = snapshot.states.subarray(index * oneBytes, (index + 1) * oneBytes)
-    parts.quality.add(series)
-    if (!parts.scorer.restore(slot, state.subarray(0, stateBytes))) return false
-    if (!parts.quality.restore(slot, state.subarray(stateBytes))) return false
-    parts.decider.restore(slot, decision)
-  }
-  parts.dedupe.restore(header.dedupe)
-  parts.silence.restore(header.silence)
+  if (!snapshot || header?.format !== FORMAT || header.scorer !== identity(parts)) return false
+  const { reader } = snapshot
+  const count = reader.count(SERIES_BYTES + parts.scorer.stateBytes + parts.quality.stateBytes)
+  parts.reserve(Math.max(64, count))
+  for (let i = 0; i < count; i++) if (!loadSeries(parts, reader)) return false
+  parts.silence.load(reader)
+  parts.dedupe.load(reader)
   parts.alerts.restore(header.alerts)
-  return parts.models.restore(header.models, snapshot.states.subarray(seriesBytes))
+  const numbers = reader.bytes(header.models.bytes)
+  return reader.left === 0 && parts.models.restore(header.models, numbers)
 }
 
 /** @returns The open alerts, whatever the scorer; undefined when the bytes cannot be used. */
@@ -101,6 +85,39 @@ export function alertsOfState(bytes: Uint8Array): AlertsState | undefined {
   return header?.format === FORMAT ? header.alerts : undefined
 }
 
-function identity(scorer: Scorer): string {
-  return `${scorer.name}/${scorer.version}/${scorer.stateBytes}`
+function saveSeries(one: Series, parts: DetectorParts, writer: StateWriter): void {
+  const { site, device, metric, slot } = one
+  const { scorer, quality } = parts
+  writer.text(site)
+  writer.text(device)
+  writer.text(metric)
+  writer.number(parts.series.touchedAt(one))
+  scorer.save(slot, writer.words, writer.take(scorer.stateBytes / 4))
+  quality.save(slot, writer.words, writer.take(quality.stateBytes / 4))
+  parts.decider.save(slot, writer)
+}
+
+function loadSeries(parts: DetectorParts, reader: StateReader): boolean {
+  const { scorer, quality } = parts
+  const name = { site: reader.text(), device: reader.text(), metric: reader.text() }
+  const series = parts.series.add(name, reader.number())
+  const { slot } = series
+  quality.add(series)
+  const sound =
+    scorer.load(slot, reader.words, reader.take(scorer.stateBytes / 4)) &&
+    quality.load(slot, reader.words, reader.take(quality.stateBytes / 4))
+  if (sound) parts.decider.load(slot, reader)
+  return sound
+}
+
+function seriesBytesMax({ series, scorer, quality, decider }: DetectorParts): number {
+  let bytes = series.size * (SERIES_BYTES + 12 + scorer.stateBytes + quality.stateBytes)
+  for (const { site, device, metric, slot } of series) {
+    bytes += 3 * (site.length + device.length + metric.length) + decider.stateBytesMax(slot)
+  }
+  return bytes
+}
+
+function identity({ scorer, quality }: DetectorParts): string {
+  return `${scorer.name}/${scorer.version}/${scorer.stateBytes}/${quality.stateBytes}`
 }

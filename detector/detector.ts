@@ -3,10 +3,10 @@ import type { AlertEvent } from '../core/contract/alert-event.ts'
 import type { Value } from '../core/contract/reading.ts'
 import type { Logger } from '../core/runtime/log.ts'
 import { Alerts, type Judge } from './alert/alerts.ts'
-import { Decider, decisionRuleOf } from './alert/decision.ts'
+import { Decider, decisionRuleOf, type Hit, type Verdict } from './alert/decision.ts'
 import { type AlertDetails, lifecycleRuleOf, type Observation } from './alert/lifecycle.ts'
 import { Muting } from './alert/muting.ts'
-import { SilenceWatch } from './alert/silence.ts'
+import { type HeardDevice, SilenceWatch } from './alert/silence.ts'
 import { SilenceAlerts } from './alert/silence-alerts.ts'
 import type { DetectorConfig } from './config.ts'
 import { countEvent, type DetectorCounters, noCounters } from './counters.ts'
@@ -138,7 +138,8 @@ export class Detector {
       const admitted = readings.map(r => (this.#admit(r) ? r : undefined))
       const verdicts = await this.#models.score(admitted)
       const processed: ProcessedReading[] = []
-      for (const [index, reading] of admitted.entries()) {
+      for (let index = 0; index < admitted.length; index++) {
+        const reading = admitted[index]
         if (!reading) continue
         this.#alerts.endOrphans(index >= loudFrom)
         const events = this.#take(reading, verdicts.get(index))
@@ -191,6 +192,16 @@ export class Detector {
   /** The last event of every alert that was raised and not cleared. */
   openAlerts(): AlertEvent[] {
     return this.#alerts.open
+  }
+
+  /** Longest unheard first; only to be read, and before the next batch. */
+  heardDevices(): Iterable<HeardDevice> {
+    return this.#silence.devices
+  }
+
+  /** The same objects as `watch` sees. */
+  seriesNames(): Iterable<SeriesName> {
+    return this.#series
   }
 
   counters(): DetectorCounters {
@@ -259,16 +270,22 @@ export class Detector {
     const learning = scorer.learning(slot)
     if (learning) this.#counters.learning++
     const score = scorer.score(slot, at, value)
-    const explain = () => this.#quality.explain(slot, scorer.explain(slot, at, value))
-    this.#options.watch?.({ series, at, value, score, learning, explain })
+    const { watch } = this.#options
+    if (watch) {
+      const explain = () => this.#explain(slot, at, value)
+      watch({ series, at, value, score, learning, explain })
+    }
     if (!covered || this.#decider.isOpen(slot)) {
-      const details = (): AlertDetails => ({
-        ...explain(),
-        contributions: [{ metric, share: 1 }],
-        detector: detectorOf(scorer)
-      })
-      const seen = { at, value, eventId, agentId, late, details, score: covered ? 0 : score }
-      this.#decide(series, seen, scorer.paceMs(slot))
+      const hit = { at, value, score: covered ? 0 : score }
+      const verdict = this.#verdictOf(series, hit, scorer.paceMs(slot))
+      if (verdict.state !== 'quiet') {
+        const details = (): AlertDetails => ({
+          ...this.#explain(slot, at, value),
+          contributions: [{ metric, share: 1 }],
+          detector: detectorOf(scorer)
+        })
+        this.#tell(series, verdict, { ...hit, eventId, agentId, late, details })
+      }
     }
     if (this.#muting.pausesLearning(series, 'anomaly', at)) this.#counters.notLearned++
     else if (!this.#quality.isStuck(slot)) scorer.learn(slot, at, value)
@@ -305,9 +322,20 @@ export class Detector {
     this.#decide(series, { at, eventId, agentId, late, details: () => said, score: 0 }, 0)
   }
 
+  #explain(slot: number, at: number, value: number): Explanation {
+    return this.#quality.explain(slot, this.#scorer.explain(slot, at, value))
+  }
+
   #decide(series: Series, seen: Observation, paceMs: number): void {
-    const muted = !this.#muting.empty && this.#muting.of(anomalyOf(series), seen.at) !== undefined
-    const verdict = this.#decider.decide(series.slot, seen, paceMs, !muted)
+    this.#tell(series, this.#verdictOf(series, seen, paceMs), seen)
+  }
+
+  #verdictOf(series: Series, hit: Hit, paceMs: number): Verdict {
+    const muted = !this.#muting.empty && this.#muting.of(anomalyOf(series), hit.at) !== undefined
+    return this.#decider.decide(series.slot, hit, paceMs, !muted)
+  }
+
+  #tell(series: Series, verdict: Verdict, seen: Observation): void {
     if (verdict.state === 'quiet') return
     const condition = anomalyOf(series)
     if (verdict.state === 'raise') this.#alerts.begin(condition, verdict.hits, seen)
@@ -326,7 +354,7 @@ export class Detector {
       this.#evict(victim, reading, late, 'too many series, this one longest unheard')
     }
     const series = this.#series.add(name, reading.receivedAt)
-    if (this.#series.slots > this.#room) this.#reserve(Math.max(64, 2 * this.#room))
+    if (this.#series.slots > this.#room) this.#grow()
     this.#quality.add(series)
     return series
   }
@@ -349,8 +377,15 @@ export class Detector {
     this.#counters.evicted++
   }
 
+  /** Doubles the room, up to what will ever be needed. */
+  #grow(): void {
+    const { slots } = this.#series
+    this.#reserve(Math.max(64, slots, Math.min(2 * this.#room, this.#config.seriesMax)))
+  }
+
   #reserve(slots: number): void {
     this.#room = slots
+    this.#series.reserve(slots)
     this.#scorer.reserve(slots)
     this.#decider.reserve(slots)
     this.#quality.reserve(slots)
@@ -362,14 +397,21 @@ export class Detector {
     this.#decider = new Decider(decisionRuleOf(this.#config))
     this.#series = new SeriesTable({ max: seriesMax, ttlMs: seriesTtlMs })
     this.#dedupe = new Dedupe()
-    this.#silence = new SilenceWatch(silent, { devicesMax: seriesMax, ttlMs: seriesTtlMs })
+    this.#silence = new SilenceWatch(
+      silent,
+      { devicesMax: seriesMax, ttlMs: seriesTtlMs },
+      ({ site, device }, since, at) =>
+        this.#muting.pausesLearning({ site, device, metric: '-' }, 'silent', at, since)
+    )
     this.#alerts = new Alerts({
       rule: lifecycleRuleOf(this.#config, this.#options.source),
       ...{ groupBy: this.#config.groupBy, muting: this.#muting },
       hasSeveral: (site, device) => this.#series.countOf(site, device) > 1
     })
     this.#silenceAlerts = new SilenceAlerts(this.#alerts, silent)
-    this.#quality = new Quality(this.#config, this.#alerts)
+    this.#quality = new Quality(this.#config, this.#alerts, this.#muting, (site, device) =>
+      this.#series.ofDevice(site, device)
+    )
     this.#reserve(64)
   }
 

@@ -4,11 +4,13 @@ import type { Cursor, LogReader, LogRecord } from '../core/log/reader.ts'
 import { type Clock, systemClock } from '../core/runtime/clock.ts'
 import { messageOf, OperationalError } from '../core/runtime/errors.ts'
 import type { Logger } from '../core/runtime/log.ts'
+import type { HeardDevice } from './alert/silence.ts'
 import type { DetectorConfig } from './config.ts'
 import type { DetectorCounters } from './counters.ts'
-import { Detector, type DetectorReading } from './detector.ts'
+import { Detector, type DetectorOptions, type DetectorReading } from './detector.ts'
 import { type Delivery, Pipeline, type SnapshotStore } from './pipeline.ts'
 import type { DeviceModel } from './scorer/device-scorer.ts'
+import type { SeriesName } from './series-table.ts'
 import { type AgentLogCounters, AgentLogSource } from './source/agent-log-source.ts'
 import { comparePositions } from './source/position.ts'
 import type { SourceConsumer } from './source/source.ts'
@@ -31,6 +33,8 @@ export interface EdgeDetectorOptions {
   /** Called at most once, if detection ends by itself. Ingest and delivery go on. */
   onFailed?: (error: unknown) => void
   models?: readonly DeviceModel[]
+  /** See `DetectorOptions`. */
+  watch?: DetectorOptions['watch']
   clock?: Clock
   /** Calls again and again until the function it returns is called. */
   every?: (intervalMs: number, callback: () => void) => () => void
@@ -58,12 +62,13 @@ export class EdgeDetector {
   #cancelTimer: (() => void) | undefined
 
   constructor(options: EdgeDetectorOptions) {
-    const { config, logger, models } = options
+    const { config, logger, models, watch } = options
     this.#options = options
     this.#detector = new Detector(config, {
       source: options.source,
       logger,
-      ...(models ? { models } : {})
+      ...(models ? { models } : {}),
+      ...(watch ? { watch } : {})
     })
     this.#source = new AgentLogSource({
       reader: options.reader,
@@ -144,6 +149,14 @@ export class EdgeDetector {
 
   counters(): DetectorCounters & AgentLogCounters {
     return { ...this.#detector.counters(), ...this.#source.counters }
+  }
+
+  heardDevices(): Iterable<HeardDevice> {
+    return this.#detector.heardDevices()
+  }
+
+  seriesNames(): Iterable<SeriesName> {
+    return this.#detector.seriesNames()
   }
 
   #passed(position: Cursor): void {

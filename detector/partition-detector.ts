@@ -98,9 +98,11 @@ export class PartitionDetector {
         signal.throwIfAborted()
         await this.#restore(session, signal)
         this.#session = session
+        if (this.position >= this.committed) await this.#setOrphansDue()
         return { position: this.position, end: session.bounds.end }
       } catch (error) {
-        await session.close()
+        this.#session = session
+        await this.#close()
         throw error
       }
     })
@@ -109,7 +111,14 @@ export class PartitionDetector {
   /** @param end Offset behind the last of them. */
   take(messages: readonly KafkaMessage[], end: number): Promise<void> {
     return this.#whileOpen(async () => {
-      await this.#process(messages)
+      const silent = messages.filter(({ offset }) => Number(offset) < this.committed)
+      await this.#process(silent)
+      // From here on it is heard.
+      if (this.position < this.committed && this.committed <= end) {
+        this.position = this.committed
+        await this.#setOrphansDue()
+      }
+      await this.#process(messages.slice(silent.length))
       this.position = end
       if (this.#pending.length >= PENDING_MAX) await this.#commit()
     })
@@ -288,6 +297,16 @@ export class PartitionDetector {
     counters.stateBytes += records.reduce((sum, { value }) => sum + (value?.length ?? 0), 0)
   }
 
+  /**
+   * Before the first record that is heard: alerts that nobody looks after any more are known to a
+   * state before their end is told, so that it is not told again after a crash.
+   */
+  async #setOrphansDue(): Promise<void> {
+    if (!this.#detector?.setOrphansDue()) return
+    this.#savedPosition = undefined
+    await this.#save()
+  }
+
   #alertRecord(event: AlertEvent): KafkaRecord {
     return {
       topic: this.#options.topics.alerts,
@@ -311,6 +330,7 @@ export class PartitionDetector {
       headers: {
         ...headers,
         ...(cut ? { [HEADERS.bytes]: String(value.length) } : {}),
+        [HEADERS.record]: `${topic}/${partition}/${message.offset}`,
         [HEADERS.stage]: 'decode',
         [HEADERS.reason]: reason,
         [HEADERS.detail]: `${topic}/${partition}/${message.offset}: ${detail}`

@@ -48,8 +48,11 @@ export class Pipeline implements SourceConsumer {
   #savedAt: number
   /** The state is ahead of `end`: a batch was begun and not finished. Never saved so. */
   #torn = false
-  /** Serialises batches and snapshots: a snapshot is of one position. */
+  /** Serialises batches and the taking of snapshots: one is of one position. */
   #turn: Promise<unknown> = Promise.resolve()
+  /** Snapshots on their way to the store, which batches do not wait for. */
+  #storing: Promise<void> = Promise.resolve()
+  #isStoring = false
   #saveFailing = false
 
   constructor(options: PipelineOptions) {
@@ -61,18 +64,52 @@ export class Pipeline implements SourceConsumer {
     this.#saved = await this.#load()
     const end = this.#saved ?? resume
     this.#end = end
-    const { silentUntil, detector } = this.#options
-    const loud = !silentUntil || comparePositions(end, silentUntil) >= 0
-    // Known to a snapshot before they are told, they are not told again after a crash.
-    if (loud && detector.setOrphansDue()) {
-      this.#saved = undefined
-      await this.save()
-    }
+    if (this.#isLoud(end)) await this.#setOrphansDue()
     return end
   }
 
   async handle(batch: SourceBatch): Promise<void> {
-    await this.#inTurn(async () => {
+    // A fault of the one before ends the pipeline.
+    if (!this.#isStoring) await this.#storing
+    const firstLoud = batch.positions.findIndex(at => this.#isLoud(at))
+    if (firstLoud >= 0 && this.#end && !this.#isLoud(this.#end)) {
+      await this.#passSilence(batch, firstLoud)
+      await this.#handle(partOf(batch, firstLoud, batch.readings.length, batch.end))
+    } else {
+      await this.#handle(batch)
+    }
+    const { clock, snapshotIntervalMs } = this.#options
+    if (this.#isStoring || clock.monotonic() - this.#savedAt < snapshotIntervalMs) return
+    // An alert of the next batch does not wait for the disk.
+    await this.#take()
+  }
+
+  /** Snapshots what changed since the last one, and only then lets the source go on from there. */
+  async save(): Promise<void> {
+    await this.#take()
+    await this.#storing
+  }
+
+  /** What was said already, up to the first record of a batch that is heard. */
+  async #passSilence(batch: SourceBatch, firstLoud: number): Promise<void> {
+    await this.#handle(partOf(batch, 0, firstLoud, batch.positions[firstLoud]))
+    await this.#setOrphansDue()
+  }
+
+  /** Known to a snapshot before they are told, they are not told again after a crash. */
+  async #setOrphansDue(): Promise<void> {
+    if (!this.#options.detector.setOrphansDue()) return
+    this.#saved = undefined
+    await this.save()
+  }
+
+  #isLoud(at: Cursor): boolean {
+    const { silentUntil } = this.#options
+    return !silentUntil || comparePositions(at, silentUntil) >= 0
+  }
+
+  #handle(batch: SourceBatch): Promise<void> {
+    return this.#inTurn(async () => {
       if (this.#torn) throw new Error('an earlier batch has failed')
       this.#torn = true
       const deliveries = await this.#process(batch)
@@ -80,21 +117,12 @@ export class Pipeline implements SourceConsumer {
       this.#end = batch.end
       this.#torn = false
     })
-    const { clock, snapshotIntervalMs } = this.#options
-    if (clock.monotonic() - this.#savedAt >= snapshotIntervalMs) await this.save()
-  }
-
-  /** Snapshots what changed since the last one, and only then lets the source go on from there. */
-  async save(): Promise<void> {
-    this.#savedAt = this.#options.clock.monotonic()
-    await this.#inTurn(() => this.#save())
   }
 
   async #process(batch: SourceBatch): Promise<Delivery[]> {
     const deliveries: Delivery[] = []
-    const { silentUntil, detector } = this.#options
-    const isLoud = (at: Cursor): boolean => !silentUntil || comparePositions(at, silentUntil) >= 0
-    const firstLoud = batch.positions.findIndex(isLoud)
+    const { detector } = this.#options
+    const firstLoud = batch.positions.findIndex(at => this.#isLoud(at))
     const loudFrom = firstLoud < 0 ? batch.readings.length : firstLoud
     for (const { index, events } of await detector.process(batch.readings, loudFrom)) {
       if (index < loudFrom) continue
@@ -128,13 +156,29 @@ export class Pipeline implements SourceConsumer {
     return undefined
   }
 
-  async #save(): Promise<void> {
-    const { snapshots, detector, source, logger } = this.#options
-    const position = this.#end
-    if (this.#torn || !position) return
-    if (this.#saved && comparePositions(this.#saved, position) === 0) return
+  /** Takes a snapshot, and sends it on its way behind those before it. */
+  async #take(): Promise<void> {
+    this.#savedAt = this.#options.clock.monotonic()
+    await this.#inTurn(async () => {
+      const position = this.#end
+      if (this.#torn || !position) return
+      if (this.#saved && comparePositions(this.#saved, position) === 0) return
+      const bytes = encodePositioned(position, this.#options.detector.snapshot())
+      this.#isStoring = true
+      const stored = this.#storing.then(() => this.#store(position, bytes))
+      this.#storing = stored
+      const ended = () => {
+        if (this.#storing === stored) this.#isStoring = false
+      }
+      stored.then(ended, ended)
+    })
+  }
+
+  /** A store that fails is told, and tried again with the next one. */
+  async #store(position: Cursor, bytes: Uint8Array): Promise<void> {
+    const { snapshots, source, logger } = this.#options
     try {
-      await snapshots.save(encodePositioned(position, detector.snapshot()))
+      await snapshots.save(bytes)
       this.#saveFailing = false
     } catch (error) {
       // Nothing is lost: the source keeps what the last good snapshot needs.
@@ -155,6 +199,15 @@ export class Pipeline implements SourceConsumer {
     const done = this.#turn.then(work)
     this.#turn = done.catch(() => {})
     return done
+  }
+}
+
+/** Readings `first` to `end` of a batch, and where they end. */
+function partOf(batch: SourceBatch, first: number, end: number, upTo: Cursor): SourceBatch {
+  const { readings, positions } = batch
+  return {
+    ...batch,
+    ...{ readings: readings.slice(first, end), positions: positions.slice(first, end), end: upTo }
   }
 }
 

@@ -1,3 +1,7 @@
+import assert from 'node:assert'
+import { ByDevice, detached } from './by-device.ts'
+import { UseOrder } from './use-order.ts'
+
 /** A device's metric, or `-` for the device as a whole. */
 export interface SeriesName {
   site: string
@@ -6,9 +10,7 @@ export interface SeriesName {
 }
 
 export interface Series extends SeriesName {
-  slot: number
-  /** Agent's receive time of the last reading, epoch ms. */
-  touchedAt: number
+  readonly slot: number
 }
 
 /** How many of the longest unused series are looked at for one that may go without a word. */
@@ -24,11 +26,16 @@ const VICTIMS_MAX = 64
 export class SeriesTable {
   readonly #max: number
   readonly #ttlMs: number
-  /** In order of last use, oldest first. */
-  readonly #series = new Map<string, Series>()
-  /** Series by device. */
-  readonly #counts = new Map<string, number>()
+  /** A device's series, in the order of metrics; replaced when it changes. */
+  readonly #ofDevice = new ByDevice<readonly Series[]>()
+  readonly #bySlot: (Series | undefined)[] = []
+  readonly #order = new UseOrder()
+  /** By slot: agent's receive time of the last reading, epoch ms. */
+  #touchedAt = new Float64Array(0)
   readonly #free: number[] = []
+  /** One text for all series of a metric. */
+  readonly #metrics = new Map<string, string>()
+  #size = 0
   /** Slots ever given away: what the scorers must have room for. */
   slots = 0
 
@@ -38,91 +45,132 @@ export class SeriesTable {
   }
 
   get size(): number {
-    return this.#series.size
+    return this.#size
+  }
+
+  reserve(slots: number): void {
+    if (slots <= this.#touchedAt.length) return
+    const touchedAt = new Float64Array(slots)
+    touchedAt.set(this.#touchedAt)
+    this.#touchedAt = touchedAt
+    this.#order.reserve(slots)
   }
 
   /** @returns The series, now the most recently used; undefined when it has none yet. */
   touch(name: SeriesName, at: number): Series | undefined {
-    const key = keyOf(name)
-    const series = this.#series.get(key)
+    const series = this.find(name)
     if (!series) return undefined
-    series.touchedAt = at
-    this.#series.delete(key)
-    this.#series.set(key, series)
+    this.#touchedAt[series.slot] = at
+    this.#order.touch(series.slot)
     return series
+  }
+
+  touchedAt({ slot }: Series): number {
+    return this.#touchedAt[slot]
   }
 
   /** How many series a device has. */
   countOf(site: string, device: string): number {
-    return this.#counts.get(`${site}\0${device}`) ?? 0
+    return this.ofDevice(site, device).length
   }
 
-  find(name: SeriesName): Series | undefined {
-    return this.#series.get(keyOf(name))
+  /** In the order of metrics, however they came to be. */
+  ofDevice(site: string, device: string): readonly Series[] {
+    return this.#ofDevice.get(site, device) ?? NONE
   }
 
-  /** Makes a series; the caller has made room first. */
+  find({ site, device, metric }: SeriesName): Series | undefined {
+    const own = this.#ofDevice.get(site, device)
+    if (!own) return undefined
+    const found = own[placeOf(own, metric)]
+    return found?.metric === metric ? found : undefined
+  }
+
+  /** Makes a series that is not there yet; the caller has made room first. */
   add(name: SeriesName, at: number): Series {
+    const own = this.#ofDevice.get(name.site, name.device)
+    const place = own ? placeOf(own, name.metric) : 0
+    assert(own?.[place]?.metric !== name.metric, 'a series has one slot')
     const slot = this.#free.pop() ?? this.slots++
-    const series = {
-      site: name.site,
-      device: name.device,
-      metric: name.metric,
-      slot,
-      touchedAt: at
+    if (slot >= this.#touchedAt.length) this.reserve(Math.max(64, 2 * slot))
+    const metric = this.#textOf(name.metric)
+    let series: Series
+    if (own) {
+      const { site, device } = own[0]
+      series = { site, device, metric, slot }
+      this.#ofDevice.replace(site, device, own.toSpliced(place, 0, series))
+    } else {
+      const only: Series[] = new Array(1)
+      const { site, device } = this.#ofDevice.add(name.site, name.device, only)
+      series = { site, device, metric, slot }
+      only[0] = series
     }
-    this.#series.set(keyOf(name), series)
-    this.#count(series, 1)
+    this.#bySlot[slot] = series
+    this.#touchedAt[slot] = at
+    this.#order.add(slot)
+    this.#size++
     return series
   }
 
   /** @returns Series that must go before another can be added: none, or one. */
   victim(isBusy: (slot: number) => boolean): Series | undefined {
-    if (this.#series.size < this.#max) return undefined
+    if (this.#size < this.#max) return undefined
     let looked = 0
-    let oldest: Series | undefined
-    for (const series of this.#series.values()) {
-      oldest ??= series
-      if (!isBusy(series.slot)) return series
+    for (let slot = this.#order.oldest; slot >= 0; slot = this.#order.next(slot)) {
+      if (!isBusy(slot)) return this.#bySlot[slot]
       if (++looked >= VICTIMS_MAX) break
     }
-    return oldest
+    return this.#bySlot[this.#order.oldest]
   }
 
   /** @returns The longest unused series, if it has been so for longer than the time to live. */
   expired(now: number): Series | undefined {
-    for (const series of this.#series.values()) {
-      return now - series.touchedAt > this.#ttlMs ? series : undefined
-    }
-    return undefined
+    const { oldest } = this.#order
+    if (oldest < 0 || now - this.#touchedAt[oldest] <= this.#ttlMs) return undefined
+    return this.#bySlot[oldest]
   }
 
   remove(series: Series): void {
-    if (!this.#series.delete(keyOf(series))) return
-    this.#free.push(series.slot)
-    this.#count(series, -1)
+    const { site, device, slot } = series
+    if (this.#bySlot[slot] !== series) return
+    const own = this.ofDevice(site, device)
+    if (own.length === 1) this.#ofDevice.delete(site, device)
+    else this.#ofDevice.replace(site, device, own.toSpliced(own.indexOf(series), 1))
+    this.#bySlot[slot] = undefined
+    this.#order.remove(slot)
+    this.#free.push(slot)
+    this.#size--
   }
 
   /** Oldest first. */
   *[Symbol.iterator](): Iterator<Series> {
-    yield* this.#series.values()
+    for (let slot = this.#order.oldest; slot >= 0; slot = this.#order.next(slot)) {
+      yield this.#bySlot[slot] as Series
+    }
   }
 
-  clear(): void {
-    this.#series.clear()
-    this.#counts.clear()
-    this.#free.length = 0
-    this.slots = 0
-  }
-
-  #count({ site, device }: SeriesName, by: 1 | -1): void {
-    const count = this.countOf(site, device) + by
-    if (count > 0) this.#counts.set(`${site}\0${device}`, count)
-    else this.#counts.delete(`${site}\0${device}`)
+  /** A metric's name is that of thousands of series; strangers' inventions are not kept for ever. */
+  #textOf(metric: string): string {
+    const known = this.#metrics.get(metric)
+    if (known !== undefined) return known
+    if (this.#metrics.size >= METRICS_MAX) this.#metrics.clear()
+    const text = detached(metric)
+    this.#metrics.set(text, text)
+    return text
   }
 }
 
-/** MQTT forbids U+0000 in topics, so only the metric, last, could hold one. */
-function keyOf(name: SeriesName): string {
-  return `${name.site}\0${name.device}\0${name.metric}`
+const NONE: readonly Series[] = []
+const METRICS_MAX = 4096
+
+/** @returns Where a metric stands, or would have to, in a list in the order of metrics. */
+function placeOf(own: readonly Series[], metric: string): number {
+  let first = 0
+  let end = own.length
+  while (first < end) {
+    const middle = (first + end) >>> 1
+    if (own[middle].metric < metric) first = middle + 1
+    else end = middle
+  }
+  return first
 }

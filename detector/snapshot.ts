@@ -1,46 +1,53 @@
 import { crc32 } from 'node:zlib'
+import { StateReader, StateWriter } from './state-bytes.ts'
 
 /**
  * Bytes of a snapshot (little-endian): what is small and of many shapes as JSON, what is large and
- * of one shape as its bytes.
+ * of one shape as records of `StateWriter`.
  *
  *   0  8  "FLDSNAP1"
  *   8  4  CRC-32 of all that follows
  *  12  4  bytes of JSON, j
- *  16  j  JSON, UTF-8
- *      n  scorers' states, one after the other
+ *  16  j  JSON, UTF-8, then 0 up to a multiple of 4
+ *      n  records
  */
 const MAGIC = Buffer.from('FLDSNAP1')
+const CRC_AT = 8
+const JSON_AT = 12
 const FIXED_BYTES = 16
 
-export function encodeSnapshot(header: unknown, states: readonly Uint8Array[]): Buffer {
-  const json = Buffer.from(JSON.stringify(header))
-  const stateBytes = states.reduce((sum, s) => sum + s.length, 0)
-  const bytes = Buffer.alloc(FIXED_BYTES + json.length + stateBytes)
-  MAGIC.copy(bytes)
-  bytes.writeUInt32LE(json.length, 12)
-  json.copy(bytes, FIXED_BYTES)
-  let at = FIXED_BYTES + json.length
-  for (const state of states) {
-    bytes.set(state, at)
-    at += state.length
-  }
-  bytes.writeUInt32LE(crc32(bytes.subarray(12)), 8)
+/**
+ * @param bytesMax What `write` will write at most.
+ * @param write The records.
+ */
+export function encodeSnapshot(
+  header: unknown,
+  bytesMax: number,
+  write: (writer: StateWriter) => void
+): Buffer {
+  const json = JSON.stringify(header)
+  const writer = new StateWriter(FIXED_BYTES + StateWriter.textBytesMax(json) + bytesMax)
+  writer.bytes(MAGIC)
+  writer.count(0)
+  // Its length first: as `JSON_AT` says.
+  writer.text(json)
+  write(writer)
+  const bytes = writer.end()
+  bytes.writeUInt32LE(crc32(bytes.subarray(JSON_AT)), CRC_AT)
   return bytes
 }
 
 /** @returns undefined when the bytes are damaged, or of another format. */
 export function decodeSnapshot(
   input: Uint8Array
-): { header: unknown; states: Uint8Array } | undefined {
+): { header: unknown; reader: StateReader } | undefined {
   const bytes = Buffer.from(input.buffer, input.byteOffset, input.byteLength)
-  if (bytes.length < FIXED_BYTES || !bytes.subarray(0, 8).equals(MAGIC)) return undefined
-  if (crc32(bytes.subarray(12)) !== bytes.readUInt32LE(8)) return undefined
-  const first = FIXED_BYTES + bytes.readUInt32LE(12)
-  if (first > bytes.length) return undefined
+  if (bytes.length < FIXED_BYTES || !bytes.subarray(0, CRC_AT).equals(MAGIC)) return undefined
+  if (crc32(bytes.subarray(JSON_AT)) !== bytes.readUInt32LE(CRC_AT)) return undefined
   try {
-    const header = JSON.parse(bytes.toString('utf8', FIXED_BYTES, first))
-    return { header, states: bytes.subarray(first) }
+    const reader = new StateReader(input)
+    reader.at = JSON_AT
+    return { header: JSON.parse(reader.text()), reader }
   } catch {
     return undefined
   }

@@ -95,6 +95,16 @@ export function neededAcls(plan: TopicPlan, exactlyOnce: boolean, agentId: strin
   return acls
 }
 
+/** What `fieldline dlq` needs beside an agent's, in the same form. */
+export function deadLetterAcls({ deadLetters }: TopicPlan): string[] {
+  const prefixed = '--resource-pattern-type prefixed'
+  return [
+    `--operation Read --operation Describe --topic ${deadLetters}`,
+    `--operation Read --operation Describe ${prefixed} --group fieldline.dlq`,
+    `--operation Write --operation Describe ${prefixed} --transactional-id fieldline.dlq`
+  ]
+}
+
 /** The ACLs that the user of a central detector needs, in the same form. */
 export function detectorAcls(plan: TopicPlan, group: string, topics: readonly string[]): string[] {
   const prefixed = '--resource-pattern-type prefixed'

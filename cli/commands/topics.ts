@@ -2,6 +2,7 @@ import { Command } from 'commander'
 import { topicPlanOf } from '../../agent/agent.ts'
 import {
   createTopics,
+  deadLetterAcls,
   detectorAcls,
   neededAcls,
   wantedTopics
@@ -57,6 +58,8 @@ async function create(flags: { config?: string; kafka?: string; id?: string }): 
   const acls = neededAcls(plan, config.uplink.delivery === 'exactly_once', agentId)
   lines.push('', 'ACLs of an agent, for kafka-acls --add --allow-principal User:NAME:')
   lines.push(...acls.map(acl => `  ${acl}`))
+  lines.push('', "ACLs of 'fieldline dlq', beside those of an agent:")
+  lines.push(...deadLetterAcls(plan).map(acl => `  ${acl}`))
   const { scope, group, topics } = config.detector
   if (scope === 'central') {
     lines.push('', 'ACLs of a central detector:')

@@ -20,6 +20,7 @@ export type Resent =
 export type LeftCause =
   | 'cut'
   | 'no_dead_letter'
+  | 'in_kafka'
   | 'route_gone'
   | 'route_unknown'
   | 'still_fails'
@@ -46,6 +47,10 @@ export class Resending {
   /** @param now Epoch ms. */
   of(letter: DeadLetter, now: number): Resent {
     const { headers } = letter
+    const record = headers[HEADERS.record]
+    if (record !== undefined) {
+      return left('in_kafka', `a detector's letter about ${record}: the record is in Kafka already`)
+    }
     const id = parseEventId(headers[HEADERS.id] ?? '')
     if (!id || headers[HEADERS.reason] === undefined) {
       return left('no_dead_letter', "no dead letter of an agent's: fl-id or fl-reason is missing")

@@ -16,6 +16,8 @@ export const HEADERS = {
   route: 'fl-route',
   /** Of a dead letter whose value was cut: how many bytes there were. */
   bytes: 'fl-bytes',
+  /** Of a central detector's dead letter: TOPIC/PARTITION/OFFSET of the record, which is in Kafka. */
+  record: 'fl-record',
   /** Of a dead letter that no route matched: what its routes may ask for when it is sent again. */
   qos: 'fl-qos',
   retain: 'fl-retain'

@@ -164,13 +164,17 @@ export class Alerts {
 
   end(condition: AlertSubject, seen: Observation): void {
     const { group, part } = this.#find(condition)
-    if (!group || !part) return
+    // An orphan's end is `endOrphans`': here, in a replay, nobody would be told.
+    if (group && part && part.orphan === undefined) this.#end(group, part, seen)
+  }
+
+  #end(group: Group, part: Part, seen: Observation): void {
     if (group.alert && !part.muted) {
       group.alert.samples++
       this.#leave(group, part, seen)
     }
     group.parts.splice(group.parts.indexOf(part), 1)
-    this.#groupOf.delete(conditionKey(condition))
+    this.#groupOf.delete(conditionKey(part.condition))
     this.#touched.add(group)
   }
 
@@ -214,9 +218,9 @@ export class Alerts {
 
   /** After a reading was judged. @returns Its events, in their order. */
   settle(): AlertEvent[] {
+    if (this.#events.length === 0 && this.#touched.size === 0) return []
     const events = this.#events
     this.#events = []
-    if (this.#touched.size === 0) return events
     for (const group of this.#touched) {
       const { alert, joined, ending } = group
       const lasts = group.parts.some(p => !p.muted)
@@ -297,11 +301,12 @@ export class Alerts {
     if (!this.#orphans || !(loud || this.#orphansDue)) return
     this.#orphans = false
     this.#orphansDue = false
-    for (const part of [...this.#groups.values()].flatMap(group => group.parts)) {
-      const { condition, agentId, orphan } = part
+    const groups = [...this.#groups.values()]
+    for (const [group, part] of groups.flatMap(g => g.parts.map(p => [g, p] as const))) {
+      const { agentId, orphan } = part
       if (orphan === undefined) continue
-      const last = this.#groupOf.get(conditionKey(condition))?.alert?.last.data
-      this.end(condition, {
+      const last = group.alert?.last.data
+      this.#end(group, part, {
         at: last ? Date.parse(last.at) : part.mutedAt,
         score: 0,
         agentId,

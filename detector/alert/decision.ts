@@ -1,4 +1,5 @@
 import { ratioOfScore, scoreOfRatio } from '../scorer/scorer.ts'
+import type { StateReader, StateWriter } from '../state-bytes.ts'
 
 /**
  * When a score becomes an alert, and when it stops being one (ANSI/ISA-18.2: dead band, on-delay,
@@ -52,6 +53,13 @@ const OPEN: Verdict = { state: 'open' }
 const CLEAR: Verdict = { state: 'clear' }
 const COUNT_MAX = 0xffff
 
+/** What is known of a slot, in a state. */
+const KNOWN = 1
+const OPENED = 2
+const PENDING = 4
+const DECISION_BYTES = 32
+const HIT_BYTES = 32
+
 /** Decides for every slot, in 17 bytes each. Knows nothing of alerts: the lifecycle does. */
 export class Decider {
   readonly #rule: DecisionRule
@@ -103,28 +111,60 @@ export class Decider {
     this.#habitAt[slot] = 0
   }
 
-  snapshot(slot: number): DeciderState | undefined {
-    const state: DeciderState = {
-      open: this.#open[slot],
-      below: this.#below[slot],
-      rest: this.#rest[slot],
-      habit: this.#habit[slot],
-      habitAt: this.#habitAt[slot]
-    }
-    const pending = this.#pending.get(slot)
-    if (pending) state.pending = structuredClone(pending)
-    return state.open || state.rest || state.habit || pending ? state : undefined
+  /** Nothing is known of the slot that a new one would not know. */
+  #isNew(slot: number): boolean {
+    const rests = this.#open[slot] === 0 && this.#rest[slot] === 0
+    return rests && this.#habit[slot] === 0 && !this.#pending.has(slot)
   }
 
-  restore(slot: number, state: DeciderState | undefined): void {
+  stateBytesMax(slot: number): number {
+    const hits = this.#pending.get(slot)?.hits.length ?? 0
+    return DECISION_BYTES + hits * HIT_BYTES
+  }
+
+  save(slot: number, writer: StateWriter): void {
+    if (this.#isNew(slot)) {
+      writer.count(0)
+      return
+    }
+    const pending = this.#pending.get(slot)
+    writer.count(KNOWN | (this.#open[slot] === 1 ? OPENED : 0) | (pending ? PENDING : 0))
+    writer.count(this.#below[slot] | (this.#rest[slot] << 16))
+    writer.number(this.#habit[slot])
+    writer.number(this.#habitAt[slot])
+    if (!pending) return
+    writer.count(pending.age)
+    writer.count(pending.hits.length)
+    for (const { at, score, value, age } of pending.hits) {
+      writer.count(value === undefined ? 0 : 1)
+      writer.count(age)
+      writer.number(at)
+      writer.number(score)
+      writer.number(value ?? 0)
+    }
+  }
+
+  /** Throws a RangeError when the bytes cannot be a state. */
+  load(slot: number, reader: StateReader): void {
     this.reset(slot)
-    if (!state) return
-    this.#open[slot] = state.open
-    this.#below[slot] = state.below
-    this.#rest[slot] = state.rest
-    this.#habit[slot] = state.habit
-    this.#habitAt[slot] = state.habitAt
-    if (state.pending) this.#pending.set(slot, structuredClone(state.pending))
+    const flags = reader.count()
+    if (flags === 0) return
+    if ((flags & ~(OPENED | PENDING)) !== KNOWN) throw new RangeError('no decision')
+    const counts = reader.count()
+    this.#open[slot] = (flags & OPENED) > 0 ? 1 : 0
+    this.#below[slot] = counts & COUNT_MAX
+    this.#rest[slot] = counts >>> 16
+    this.#habit[slot] = reader.number()
+    this.#habitAt[slot] = reader.number()
+    if ((flags & PENDING) === 0) return
+    const age = reader.count()
+    const hits = Array.from({ length: reader.count(HIT_BYTES) }, () => {
+      const known = reader.count() === 1
+      const hitAge = reader.count()
+      const [at, score, value] = [reader.number(), reader.number(), reader.number()]
+      return { at, score, ...(known ? { value } : {}), age: hitAge }
+    })
+    this.#pending.set(slot, { age, hits })
   }
 
   #close(slot: number): void {
@@ -189,15 +229,6 @@ export class Decider {
     else this.#pending.set(slot, pending)
     return QUIET
   }
-}
-
-export interface DeciderState {
-  open: number
-  below: number
-  rest: number
-  habit: number
-  habitAt: number
-  pending?: { age: number; hits: (Hit & { age: number })[] }
 }
 
 function grown<A extends Uint8Array | Uint16Array | Float32Array | Float64Array>(

@@ -22,6 +22,9 @@ export interface MuteRule {
   schedule?: ScheduleRule
 }
 
+/** Spans of a schedule that are looked at, for one interval. */
+const SPANS_MAX = 64
+
 type Subject = Pick<AlertSubject, 'site' | 'device' | 'metric' | 'kind'>
 
 /**
@@ -59,13 +62,28 @@ export class Muting {
     return undefined
   }
 
-  /** Whether a reading is not to be learned from, for what finds alerts of a kind. */
-  pausesLearning(series: Omit<Subject, 'kind'>, kind: Subject['kind'], at: number): boolean {
+  /** Some windows pause learning. */
+  get pauses(): boolean {
+    return this.#pausing.length > 0
+  }
+
+  /**
+   * Whether a reading is not to be learned from, for what finds alerts of a kind.
+   *
+   * @param since Nor is the time since then, if any of it lies in such a window.
+   */
+  pausesLearning(
+    series: Omit<Subject, 'kind'>,
+    kind: Subject['kind'],
+    at: number,
+    since = at
+  ): boolean {
     if (this.#pausing.length === 0) return false
     const { site, device, metric } = series
     return this.#pausing.some(
       ({ rule, schedule }) =>
-        endOf(rule, schedule, at) !== undefined && covers(rule, { site, device, metric, kind })
+        meets(rule, schedule, Math.min(since, at), at) &&
+        covers(rule, { site, device, metric, kind })
     )
   }
 
@@ -89,6 +107,22 @@ function endOf(rule: MuteRule, schedule: Schedule | undefined, at: number): numb
   if (!schedule) return toAt
   const span = schedule.spanAt(at)
   return span.on ? Math.min(toAt, span.end) : undefined
+}
+
+/** Whether a window is on at any moment of the time between two instants, both included. */
+function meets(rule: MuteRule, schedule: Schedule | undefined, from: number, to: number): boolean {
+  const { fromAt = Number.NEGATIVE_INFINITY, toAt = Number.POSITIVE_INFINITY } = rule
+  let at = Math.max(from, fromAt)
+  if (at > to || at >= toAt) return false
+  if (!schedule) return true
+  for (let spans = 0; spans < SPANS_MAX; spans++) {
+    const { on, end } = schedule.spanAt(at)
+    if (on) return true
+    if (end > to || end >= toAt) return false
+    at = end
+  }
+  // Nobody learns from a year.
+  return true
 }
 
 function covers(rule: MuteRule, { site, device, metric, kind }: Subject): boolean {

@@ -1,4 +1,7 @@
-import { type DeviceClock, newClock } from '../quality/device-clock.ts'
+import { detached } from '../by-device.ts'
+import { RecentlyUsed } from '../recently-used.ts'
+import { type StateReader, StateWriter } from '../state-bytes.ts'
+import { type HeardDevice, HeardDevices } from './heard-devices.ts'
 import { advanceClock, LATENESS_MS, type StreamClock, startClock } from './stream-clock.ts'
 
 /** Gaps of a device before its interval is believed. */
@@ -13,30 +16,19 @@ export interface SilenceRule {
   minMs: number
 }
 
-/** When a device was last heard, and how long it usually pauses. */
-export interface HeardDevice {
-  site: string
-  device: string
-  agentId: string
-  /** Active time of the agent's stream at the last reading. */
-  activeMs: number
-  receivedAt: number
-  /** Event time. */
+/** Whether a device's time between two instants teaches nothing. Event time. */
+export type PausesLearning = (
+  device: { site: string; device: string },
+  since: number,
   at: number
-  /** Longest pause of late: rises at once, falls slowly. Active ms. */
-  intervalMs: number
-  gaps: number
-  silent: boolean
-  /** The device's own time: passes only while it is heard. */
-  aliveMs: number
-  /** Of its own time: when its series are to be looked at again. */
-  scanFromMs: number
-  clock: DeviceClock
-}
+) => boolean
+
+export type { HeardDevice } from './heard-devices.ts'
 
 export interface SilenceChange {
   state: 'silent' | 'heard' | 'forgotten'
-  device: HeardDevice
+  /** `at`: event time of its last reading. */
+  device: Pick<HeardDevice, 'site' | 'device' | 'agentId' | 'at'>
   /** Event time of the change. */
   at: number
   quietMs: number
@@ -62,89 +54,118 @@ export class SilenceWatch {
   readonly #rule: SilenceRule
   readonly #devicesMax: number
   readonly #ttlMs: number
-  readonly #clocks = new Map<string, StreamClock & { scanFromMs: number }>()
-  /** Oldest heard first. */
-  readonly #devices = new Map<string, HeardDevice>()
+  readonly #pauses: PausesLearning
+  readonly #clocks = new RecentlyUsed<StreamClock & { scanFromMs: number }>(AGENTS_MAX)
+  readonly #devices = new HeardDevices()
 
-  constructor(rule: SilenceRule, options: { devicesMax: number; ttlMs: number }) {
+  constructor(
+    rule: SilenceRule,
+    options: { devicesMax: number; ttlMs: number },
+    pauses: PausesLearning = () => false
+  ) {
     this.#rule = rule
     this.#devicesMax = Math.max(1, options.devicesMax)
     this.#ttlMs = options.ttlMs
+    this.#pauses = pauses
   }
 
-  /** @returns Whether the reading is behind its agent's watermark, and whose state it changed. */
+  /**
+   * @returns Whether the reading is behind its agent's watermark, and whose state it changed; the
+   *   device is valid until the next reading.
+   */
   hear(reading: Heard): { late: boolean; device: HeardDevice; changes: SilenceChange[] } {
     const clock = this.#clock(reading)
     const late = reading.at < clock.watermark - LATENESS_MS
     const changes: SilenceChange[] = []
-    const device = this.#hearDevice(reading, clock, changes)
+    const row = this.#hearDevice(reading, clock, changes)
     if (clock.activeMs >= clock.scanFromMs) {
       clock.scanFromMs = clock.activeMs + this.#rule.minMs / 10
       this.#scan(reading, clock, changes)
     }
-    return { late, device, changes }
+    return { late, device: this.#devices.row(row), changes }
   }
 
-  snapshot(): SilenceState {
-    return { clocks: [...this.#clocks], devices: [...this.#devices.values()] }
+  /** Oldest heard first. */
+  get devices(): Iterable<HeardDevice> {
+    return this.#devices
   }
 
-  restore(state: SilenceState): void {
-    this.#clocks.clear()
-    this.#devices.clear()
-    for (const [agentId, clock] of state.clocks) this.#clocks.set(agentId, { ...clock })
-    for (const device of state.devices) {
-      this.#devices.set(deviceKeyOf(device), structuredClone(device))
+  get stateBytesMax(): number {
+    let bytes = 4 + this.#devices.stateBytesMax
+    for (const [agentId] of this.#clocks) bytes += CLOCK_BYTES + StateWriter.textBytesMax(agentId)
+    return bytes
+  }
+
+  save(writer: StateWriter): void {
+    this.#devices.save(writer)
+    writer.count(this.#clocks.size)
+    for (const [agentId, clock] of this.#clocks) {
+      writer.text(agentId)
+      for (const field of CLOCK_FIELDS) writer.number(clock[field])
+    }
+  }
+
+  /** Into an empty one. Throws a RangeError when the bytes cannot be a state. */
+  load(reader: StateReader): void {
+    this.#devices.load(reader)
+    const count = reader.count(CLOCK_BYTES)
+    for (let i = 0; i < count; i++) {
+      const agentId = reader.text()
+      const clock = { ...startClock(0, 0), scanFromMs: 0 }
+      for (const field of CLOCK_FIELDS) clock[field] = reader.number()
+      this.#clocks.add(agentId, clock)
     }
   }
 
   #clock(reading: Heard): StreamClock & { scanFromMs: number } {
-    let clock = this.#clocks.get(reading.agentId)
-    if (clock) {
-      advanceClock(clock, reading.receivedAt, reading.at, this.#rule.minMs / 2)
-    } else {
-      clock = { ...startClock(reading.receivedAt, reading.at), scanFromMs: 0 }
+    const { agentId, receivedAt, at } = reading
+    const known = this.#clocks.use(agentId)
+    if (known) {
+      advanceClock(known, receivedAt, at, this.#rule.minMs / 2)
+      return known
     }
-    this.#clocks.delete(reading.agentId)
-    this.#clocks.set(reading.agentId, clock)
-    if (this.#clocks.size > AGENTS_MAX) deleteFirst(this.#clocks)
+    const clock = { ...startClock(receivedAt, at), scanFromMs: 0 }
+    this.#clocks.add(detached(agentId), clock)
     return clock
   }
 
-  #hearDevice(reading: Heard, clock: StreamClock, changes: SilenceChange[]): HeardDevice {
-    const key = deviceKeyOf(reading)
-    const { agentId, site, device, at, receivedAt } = reading
-    const known = this.#devices.get(key)
-    const heard: HeardDevice = known ?? {
-      ...{ site, device, agentId, at, receivedAt },
-      ...{ activeMs: clock.activeMs, intervalMs: 0, gaps: 0, silent: false },
-      ...{ aliveMs: 0, scanFromMs: 0, clock: newClock() }
+  #hearDevice(reading: Heard, clock: StreamClock, changes: SilenceChange[]): number {
+    const { agentId, site, device: name, at, receivedAt } = reading
+    let row = this.#devices.touch(site, name)
+    if (row < 0) {
+      row = this.#devices.add(site, name, agentId)
+      Object.assign(this.#devices.row(row), { at, receivedAt, activeMs: clock.activeMs })
+      if (this.#devices.size > this.#devicesMax) this.#forgetOldest(receivedAt, changes)
+      return row
     }
-    if (known) {
-      const sameAgent = known.agentId === agentId
-      const gapMs = sameAgent ? clock.activeMs - known.activeMs : 0
-      // A pause of the device is none of its series.
-      known.aliveMs += known.gaps < GAPS_BELIEVED ? gapMs : Math.min(gapMs, 2 * known.intervalMs)
-      if (known.silent) {
-        changes.push(this.#change('heard', known, at, receivedAt))
-      } else if (sameAgent && gapMs > known.intervalMs / 10) {
-        // Shorter ones are bursts: several messages of one instant, or a device's own backlog.
-        known.intervalMs =
-          gapMs > known.intervalMs ? gapMs : known.intervalMs + 0.02 * (gapMs - known.intervalMs)
-        known.gaps++
-      }
-      Object.assign(known, { agentId, at, receivedAt, activeMs: clock.activeMs, silent: false })
+    const known = this.#devices.row(row)
+    const sameAgent = known.agentId === agentId
+    const gapMs = sameAgent ? clock.activeMs - known.activeMs : 0
+    // A pause of the device is none of its series.
+    known.aliveMs += known.gaps < GAPS_BELIEVED ? gapMs : Math.min(gapMs, 2 * known.intervalMs)
+    if (known.silent) {
+      changes.push(this.#change('heard', known, at, receivedAt))
+    } else if (sameAgent && gapMs > known.intervalMs / 10 && !this.#pauses(known, known.at, at)) {
+      // Shorter ones are bursts: several messages of one instant, or a device's own backlog.
+      known.intervalMs =
+        gapMs > known.intervalMs ? gapMs : known.intervalMs + 0.02 * (gapMs - known.intervalMs)
+      known.gaps++
     }
-    this.#devices.delete(key)
-    this.#devices.set(key, heard)
-    if (this.#devices.size > this.#devicesMax) this.#forgetOldest(receivedAt, changes)
-    return heard
+    if (!sameAgent) this.#devices.move(row, agentId)
+    known.at = at
+    known.receivedAt = receivedAt
+    known.activeMs = clock.activeMs
+    known.silent = false
+    return row
   }
 
   #scan(reading: Heard, clock: StreamClock, changes: SilenceChange[]): void {
-    for (const device of this.#devices.values()) {
+    const devices = this.#devices
+    for (let row = devices.oldest, next = -1; row >= 0; row = next) {
+      next = devices.next(row)
+      const device = devices.row(row)
       if (reading.receivedAt - device.receivedAt > this.#ttlMs) {
-        this.#forget(device, reading.receivedAt, changes)
+        this.#forget(row, reading.receivedAt, changes)
         continue
       }
       const watched = this.#rule.enabled && device.gaps >= GAPS_BELIEVED
@@ -162,17 +183,16 @@ export class SilenceWatch {
   }
 
   #forgetOldest(now: number, changes: SilenceChange[]): void {
-    for (const device of this.#devices.values()) {
-      this.#forget(device, now, changes)
-      return
-    }
+    this.#forget(this.#devices.oldest, now, changes)
   }
 
-  #forget(device: HeardDevice, now: number, changes: SilenceChange[]): void {
-    this.#devices.delete(deviceKeyOf(device))
-    if (!device.silent) return
-    const at = device.at + Math.max(0, now - device.receivedAt)
-    changes.push(this.#change('forgotten', device, at, now))
+  #forget(row: number, now: number, changes: SilenceChange[]): void {
+    const device = this.#devices.row(row)
+    if (device.silent) {
+      const at = device.at + Math.max(0, now - device.receivedAt)
+      changes.push(this.#change('forgotten', device, at, now))
+    }
+    this.#devices.remove(row)
   }
 
   #change(
@@ -182,22 +202,18 @@ export class SilenceWatch {
     now: number
   ): SilenceChange {
     const quietMs = Math.max(0, now - device.receivedAt)
-    return { state, device: { ...device }, at, quietMs, limitMs: this.#limit(device) }
+    const { site, device: name, agentId, at: heardAt } = device
+    const said = { site, device: name, agentId, at: heardAt }
+    return { state, device: said, at, quietMs, limitMs: this.#limit(device) }
   }
 }
 
-export interface SilenceState {
-  clocks: [string, StreamClock & { scanFromMs: number }][]
-  devices: HeardDevice[]
-}
+const CLOCK_FIELDS = [
+  ...(['activeMs', 'graceFromMs', 'receivedAt', 'interArrivalMs', 'readings'] as const),
+  ...(['watermark', 'scanFromMs'] as const)
+] as const
+const CLOCK_BYTES = 4 + CLOCK_FIELDS.length * 8
 
 export function deviceKeyOf(of: { site: string; device: string }): string {
   return `${of.site}\0${of.device}`
-}
-
-function deleteFirst<K>(map: Map<K, unknown>): void {
-  for (const key of map.keys()) {
-    map.delete(key)
-    return
-  }
 }

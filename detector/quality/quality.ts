@@ -1,6 +1,7 @@
 import type { AlertData } from '../../core/contract/alert-event.ts'
 import type { Alerts, Judge } from '../alert/alerts.ts'
 import type { Observation } from '../alert/lifecycle.ts'
+import type { Muting } from '../alert/muting.ts'
 import type { HeardDevice } from '../alert/silence.ts'
 import { matchesAny } from '../pattern.ts'
 import { type Explanation, scoreOfRatio } from '../scorer/scorer.ts'
@@ -8,8 +9,14 @@ import type { Series } from '../series-table.ts'
 import { lookAtClock } from './device-clock.ts'
 import type { ConditionKind, Finding } from './finding.ts'
 import type { Limit, QualityConfig } from './quality-config.ts'
-import { type Look, type SeriesFacts, SeriesQuality } from './series-quality.ts'
-import { SeriesSilence, type SeriesSilenceRule } from './series-silence.ts'
+import {
+  type Look,
+  NOTHING_PAUSED,
+  type Paused,
+  type SeriesFacts,
+  SeriesQuality
+} from './series-quality.ts'
+import { type OfDevice, SeriesSilence, type SeriesSilenceRule } from './series-silence.ts'
 
 /** The reading that tells of something. */
 export interface Telling extends Pick<Observation, 'at' | 'agentId' | 'late'> {
@@ -41,6 +48,8 @@ const THRESHOLD = 0.8
 const BY_READING: readonly ConditionKind[] = ['stuck', 'range', 'rate', 'data_quality']
 /** A slot's conditions: one byte each, 0 or 1 + readings in a row without it, and one for `silent`. */
 const CONDITIONS = BY_READING.length + 1
+/** In a state: four bytes a word, the first lowest. */
+const CONDITION_WORDS = Math.ceil(CONDITIONS / 4)
 const STUCK = 0
 const SILENT = BY_READING.length
 /** In a slot's facts: index of its limit from 1, and whether it is declared a counter. */
@@ -55,6 +64,7 @@ export class Quality {
   readonly stateBytes: number
   readonly #config: QualityConfig
   readonly #alerts: Pick<Alerts, 'begin' | 'observe' | 'end'>
+  readonly #muting: Pick<Muting, 'pauses' | 'pausesLearning'>
   readonly #offDelayReadings: number
   readonly #series: SeriesQuality
   readonly #silence: SeriesSilence
@@ -62,14 +72,24 @@ export class Quality {
   #facts = new Uint16Array(0)
   readonly #factsOf: SeriesFacts = { limit: undefined, counter: false }
 
-  /** @param alerts Where conditions are told. */
-  constructor(rule: QualityRule, alerts: Pick<Alerts, 'begin' | 'observe' | 'end'>) {
+  /**
+   * @param alerts Where conditions are told.
+   * @param muting When nothing is learned.
+   * @param ofDevice Who else a device has.
+   */
+  constructor(
+    rule: QualityRule,
+    alerts: Pick<Alerts, 'begin' | 'observe' | 'end'>,
+    muting: Pick<Muting, 'pauses' | 'pausesLearning'>,
+    ofDevice: OfDevice
+  ) {
     this.#config = rule.quality
     this.#alerts = alerts
+    this.#muting = muting
     this.#offDelayReadings = Math.min(rule.offDelayReadings, 0xfe)
     this.#series = new SeriesQuality(rule.quality)
-    this.#silence = new SeriesSilence(rule.silent)
-    this.stateBytes = this.#series.stateBytes + this.#silence.stateBytes + CONDITIONS
+    this.#silence = new SeriesSilence(rule.silent, ofDevice)
+    this.stateBytes = this.#series.stateBytes + this.#silence.stateBytes + CONDITION_WORDS * 4
   }
 
   reserve(slots: number): void {
@@ -93,12 +113,11 @@ export class Quality {
     const limit = limits.findIndex(fits) + 1
     const counter = counters.length > 0 && matchesAny(counters, metric)
     this.#facts[slot] = limit | (counter ? COUNTER_BIT : 0)
-    this.#silence.add(series)
   }
 
   /** Forgets a series; its open alerts are the book's affair. */
   remove(series: Series): void {
-    this.#silence.remove(series)
+    this.#silence.reset(series.slot)
     this.#series.reset(series.slot)
     this.#open.fill(0, series.slot * CONDITIONS, (series.slot + 1) * CONDITIONS)
   }
@@ -109,8 +128,10 @@ export class Quality {
     const word = this.#facts[slot]
     this.#factsOf.limit = this.#config.limits[(word & LIMIT_MASK) - 1]
     this.#factsOf.counter = word >= COUNTER_BIT
-    const look = this.#series.look(slot, telling.at, value, this.#factsOf)
+    const paused = this.#pausedFor(series, telling.at)
+    // Before the look: it takes the time of the last reading.
     this.#hear(series, telling)
+    const look = this.#series.look(slot, telling.at, value, this.#factsOf, paused)
     if (!look.repeated) this.#settle(series, telling, value)
     return look
   }
@@ -162,30 +183,48 @@ export class Quality {
     return { ...explanation, reason: `its rate a second: ${explanation.reason}` }
   }
 
-  snapshot(slot: number): Uint8Array {
-    const bytes = new Uint8Array(this.stateBytes)
-    bytes.set(this.#open.subarray(slot * CONDITIONS, (slot + 1) * CONDITIONS))
-    this.#series.save(slot, bytes.subarray(CONDITIONS))
-    this.#silence.save(slot, bytes.subarray(CONDITIONS + this.#series.stateBytes))
-    return bytes
+  /** Writes `stateBytes / 4` words. */
+  save(slot: number, words: Int32Array, at: number): void {
+    for (let w = 0; w < CONDITION_WORDS; w++) words[at + w] = 0
+    for (let i = 0; i < CONDITIONS; i++) {
+      words[at + (i >> 2)] |= this.#open[slot * CONDITIONS + i] << (8 * (i & 3))
+    }
+    this.#series.save(slot, words, at + CONDITION_WORDS)
+    this.#silence.save(slot, words, at + CONDITION_WORDS + this.#series.stateBytes / 4)
   }
 
-  /** After `add`. @returns false when the bytes cannot be a state. */
-  restore(slot: number, bytes: Uint8Array): boolean {
-    const end = CONDITIONS + this.#series.stateBytes
-    this.#open.set(bytes.subarray(0, CONDITIONS), slot * CONDITIONS)
+  /** After `add`. @returns false when the words cannot be a state. */
+  load(slot: number, words: Int32Array, at: number): boolean {
+    for (let i = 0; i < CONDITIONS; i++) {
+      this.#open[slot * CONDITIONS + i] = words[at + (i >> 2)] >>> (8 * (i & 3))
+    }
     return (
-      this.#series.load(slot, bytes.subarray(CONDITIONS, end)) &&
-      this.#silence.load(slot, bytes.subarray(end))
+      this.#series.load(slot, words, at + CONDITION_WORDS) &&
+      this.#silence.load(slot, words, at + CONDITION_WORDS + this.#series.stateBytes / 4)
     )
   }
 
   #hear(series: Series, telling: Telling): void {
-    const at = series.slot * CONDITIONS + SILENT
-    this.#silence.hear(series.slot, telling.device.aliveMs)
-    if (this.#open[at] === 0) return
-    this.#open[at] = 0
+    const { at, device } = telling
+    const since = this.#series.lastAt(series.slot)
+    const paused = this.#muting.pausesLearning(series, 'silent', at, since)
+    this.#silence.hear(series.slot, device.aliveMs, paused)
+    const open = series.slot * CONDITIONS + SILENT
+    if (this.#open[open] === 0) return
+    this.#open[open] = 0
     this.#end(series, 'silent', telling, 'heard again')
+  }
+
+  #pausedFor(series: Series, at: number): Readonly<Paused> {
+    const muting = this.#muting
+    if (!muting.pauses) return NOTHING_PAUSED
+    const since = this.#series.lastAt(series.slot)
+    return {
+      anomaly: muting.pausesLearning(series, 'anomaly', at),
+      stuck: muting.pausesLearning(series, 'stuck', at, since),
+      rate: muting.pausesLearning(series, 'rate', at, since),
+      data_quality: muting.pausesLearning(series, 'data_quality', at)
+    }
   }
 
   #settle(series: Series, telling: Telling, value: number): void {

@@ -1,10 +1,11 @@
+import { allFinite, copyWords } from '../state-bytes.ts'
 import { ewmaStep } from '../stats/ewma.ts'
 import { COUNTER_SIZE, counterBegin, counterLearn, isCounter } from './counter.ts'
 import type { Finding } from './finding.ts'
 import type { Limit, QualityConfig } from './quality-config.ts'
 import { outOfRange } from './range.ts'
 import { tooFast } from './rate.ts'
-import { STUCK_SIZE, stuckLearn, stuckLimit, stuckRun } from './stuck.ts'
+import { STUCK_SIZE, stuckBegin, stuckLearn, stuckLimit, stuckRun } from './stuck.ts'
 import { otherUnit, UNIT_SIZE, unitLearn } from './unit.ts'
 import { tooManyUnusable, unusableLess, unusableMore } from './unusable.ts'
 
@@ -36,6 +37,19 @@ export interface SeriesFacts {
   counter: boolean
 }
 
+/** What a reading does not teach, by the kinds of alerts that are found by it. */
+export interface Paused {
+  anomaly: boolean
+  stuck: boolean
+  /** Of the time since the last reading. */
+  rate: boolean
+  data_quality: boolean
+}
+
+export const NOTHING_PAUSED: Readonly<Paused> = {
+  ...{ anomaly: false, stuck: false, rate: false, data_quality: false }
+}
+
 /** What a look at a reading tells, beside the findings. Valid until the next look. */
 export interface Look {
   /** What a scorer should judge: the value, a counter's rate a second, or nothing. */
@@ -61,6 +75,8 @@ export class SeriesQuality {
   readonly #look: Look = { scored: undefined, renewed: false, repeated: false }
   #exact = new Float64Array(0)
   #numbers = new Float32Array(0)
+  #exactWords = new Int32Array(0)
+  #numberWords = new Int32Array(0)
 
   constructor(config: QualityConfig) {
     this.#config = config
@@ -74,10 +90,18 @@ export class SeriesQuality {
     numbers.set(this.#numbers)
     this.#exact = exact
     this.#numbers = numbers
+    this.#exactWords = new Int32Array(exact.buffer)
+    this.#numberWords = new Int32Array(numbers.buffer)
   }
 
   /** Judges a finite value by what was known before, then learns from it. */
-  look(slot: number, at: number, value: number, facts: SeriesFacts): Look {
+  look(
+    slot: number,
+    at: number,
+    value: number,
+    facts: SeriesFacts,
+    paused: Readonly<Paused> = NOTHING_PAUSED
+  ): Look {
     const x = slot * EXACT
     const n = this.#numbers
     const base = slot * NUMBERS
@@ -97,8 +121,8 @@ export class SeriesQuality {
       return look
     }
     this.#judge(slot, at, value, last, passedMs, facts)
-    look.scored = range ? undefined : this.#scored(slot, at, value, last, passedMs)
-    this.#learn(slot, at, value, last, passedMs)
+    look.scored = range ? undefined : this.#scored(slot, at, value, last, passedMs, paused)
+    this.#learn(slot, at, value, last, passedMs, paused)
     return look
   }
 
@@ -133,25 +157,19 @@ export class SeriesQuality {
     this.#numbers.fill(0, slot * NUMBERS, (slot + 1) * NUMBERS)
   }
 
-  /** Writes `stateBytes` bytes. */
-  save(slot: number, bytes: Uint8Array): void {
-    const exact = this.#exact.slice(slot * EXACT, (slot + 1) * EXACT)
-    const numbers = this.#numbers.slice(slot * NUMBERS, (slot + 1) * NUMBERS)
-    bytes.set(new Uint8Array(exact.buffer))
-    bytes.set(new Uint8Array(numbers.buffer), exact.byteLength)
+  /** Writes `stateBytes / 4` words. */
+  save(slot: number, words: Int32Array, at: number): void {
+    copyWords(this.#exactWords, slot * EXACT * 2, words, at, EXACT * 2)
+    copyWords(this.#numberWords, slot * NUMBERS, words, at + EXACT * 2, NUMBERS)
   }
 
-  /** @returns false, and an empty slot, when the bytes cannot be a state. */
-  load(slot: number, bytes: Uint8Array): boolean {
+  /** @returns false, and an empty slot, when the words cannot be a state. */
+  load(slot: number, words: Int32Array, at: number): boolean {
+    copyWords(words, at, this.#exactWords, slot * EXACT * 2, EXACT * 2)
+    copyWords(words, at + EXACT * 2, this.#numberWords, slot * NUMBERS, NUMBERS)
+    if (allFinite(this.#numbers, slot * NUMBERS, NUMBERS)) return true
     this.reset(slot)
-    if (bytes.length !== this.stateBytes) return false
-    const copy = Uint8Array.from(bytes)
-    const exact = new Float64Array(copy.buffer, 0, EXACT)
-    const numbers = new Float32Array(copy.buffer, EXACT * 8, NUMBERS)
-    if (!numbers.every(Number.isFinite)) return false
-    this.#exact.set(exact, slot * EXACT)
-    this.#numbers.set(numbers, slot * NUMBERS)
-    return true
+    return false
   }
 
   #begin(slot: number, at: number, counter: boolean): void {
@@ -159,6 +177,7 @@ export class SeriesQuality {
     this.#exact[slot * EXACT + AT] = at
     this.#exact[slot * EXACT + VALUE] = Number.NaN
     this.#exact[slot * EXACT + REST] = Number.NaN
+    stuckBegin(this.#numbers, base + STUCK)
     this.#numbers[base + SINCE] = at / 60_000
     counterBegin(this.#numbers, base + COUNTER, at, counter)
   }
@@ -203,33 +222,43 @@ export class SeriesQuality {
     at: number,
     value: number,
     last: number,
-    passedMs: number
+    passedMs: number,
+    paused: Readonly<Paused>
   ): number | undefined {
     const n = this.#numbers
     const base = slot * NUMBERS
     const counts = this.#config.recogniseCounters || isCounter(n, base + COUNTER)
     if (!counts || Number.isNaN(last)) return isCounter(n, base + COUNTER) ? undefined : value
-    this.#look.renewed = counterLearn(n, base + COUNTER, at, value, last)
+    if (!paused.anomaly) this.#look.renewed = counterLearn(n, base + COUNTER, at, value, last)
     if (!isCounter(n, base + COUNTER)) return value
     return value < last || passedMs <= 0 ? undefined : ((value - last) * 1000) / passedMs
   }
 
-  #learn(slot: number, at: number, value: number, last: number, passedMs: number): void {
+  #learn(
+    slot: number,
+    at: number,
+    value: number,
+    last: number,
+    passedMs: number,
+    paused: Readonly<Paused>
+  ): void {
     const x = slot * EXACT
     const n = this.#numbers
     const base = slot * NUMBERS
     const rest = this.#exact[x + REST]
     const known = this.knows(slot, at)
-    this.#exact[x + REST] = stuckLearn(n, base + STUCK, value, last, rest, known)
-    if (this.#config.unit) unitLearn(n, base + UNIT, value, n[base + READINGS])
-    if (passedMs > 0) {
+    this.#exact[x + REST] = stuckLearn(n, base + STUCK, value, last, rest, known, paused.stuck)
+    if (this.#config.unit && !paused.data_quality)
+      unitLearn(n, base + UNIT, value, n[base + READINGS])
+    if (passedMs > 0 && !paused.rate) {
       const usual = n[base + INTERVAL]
       n[base + INTERVAL] =
         usual === 0 ? passedMs : ewmaStep(usual, Math.min(passedMs, 5 * usual), INTERVAL_GAIN)
     }
     n[base + UNUSABLE] = unusableLess(n[base + UNUSABLE])
     n[base + BEHIND] = 0
-    n[base + READINGS] = Math.min(n[base + READINGS] + 1, READINGS_MAX)
+    // A series whose first readings teach nothing begins anew with each.
+    if (!paused.data_quality) n[base + READINGS] = Math.min(n[base + READINGS] + 1, READINGS_MAX)
     this.#exact[x + AT] = at
     this.#exact[x + VALUE] = value
   }

@@ -1,5 +1,6 @@
-import { deviceKeyOf, type HeardDevice } from '../alert/silence.ts'
+import type { HeardDevice } from '../alert/silence.ts'
 import type { Series } from '../series-table.ts'
+import { allFinite, copyWords } from '../state-bytes.ts'
 import { ewmaGain, ewmaStep } from '../stats/ewma.ts'
 import type { Finding } from './finding.ts'
 
@@ -30,19 +31,22 @@ export interface SeriesSilenceRule {
  * Works for series that come at more or less regular intervals; one that is told only now and then,
  * when it changes or something happens, is not watched.
  *
- * 20 bytes a series and its place in the device's list. A device's series are looked at whenever a
+ * 20 bytes a series. A device's series are looked at whenever a
  * tenth of the least limit has passed.
  */
 export class SeriesSilence {
   readonly stateBytes = 8 + NUMBERS * 4
   readonly #rule: SeriesSilenceRule
-  readonly #series = new Map<string, Series[]>()
+  readonly #ofDevice: OfDevice
   /** The device's time when the series was last heard, ms. */
   #heardMs = new Float64Array(0)
   #numbers = new Float32Array(0)
+  #heardWords = new Int32Array(0)
+  #numberWords = new Int32Array(0)
 
-  constructor(rule: SeriesSilenceRule) {
+  constructor(rule: SeriesSilenceRule, ofDevice: OfDevice) {
     this.#rule = rule
+    this.#ofDevice = ofDevice
   }
 
   reserve(slots: number): void {
@@ -53,31 +57,15 @@ export class SeriesSilence {
     numbers.set(this.#numbers)
     this.#heardMs = heardMs
     this.#numbers = numbers
+    this.#heardWords = new Int32Array(heardMs.buffer)
+    this.#numberWords = new Int32Array(numbers.buffer)
   }
 
-  /** In the order of metrics, so that it is the same however the series came to be. */
-  add(series: Series): void {
-    const key = deviceKeyOf(series)
-    const own = this.#series.get(key)
-    if (!own) {
-      this.#series.set(key, [series])
-      return
-    }
-    const place = own.findIndex(other => other.metric > series.metric)
-    own.splice(place < 0 ? own.length : place, 0, series)
-  }
-
-  remove(series: Series): void {
-    const key = deviceKeyOf(series)
-    const own = this.#series.get(key)
-    if (!own) return
-    own.splice(own.indexOf(series), 1)
-    if (own.length === 0) this.#series.delete(key)
-    this.reset(series.slot)
-  }
-
-  /** @param aliveMs The device's time. */
-  hear(slot: number, aliveMs: number): void {
+  /**
+   * @param aliveMs The device's time.
+   * @param paused The pause that ends here teaches nothing.
+   */
+  hear(slot: number, aliveMs: number, paused = false): void {
     const n = this.#numbers
     const base = slot * NUMBERS
     const pauseMs = aliveMs - this.#heardMs[slot]
@@ -87,6 +75,7 @@ export class SeriesSilence {
       n[base + GAPS] = 1
       return
     }
+    if (paused) return
     // Shorter ones are bursts: a backlog, or several readings of one instant.
     if (pauseMs <= n[base + MEAN] / 10) return
     const gaps = Math.min(n[base + GAPS] + 1, GAPS_MAX)
@@ -100,7 +89,7 @@ export class SeriesSilence {
     if (device.aliveMs < device.scanFromMs) return NONE
     device.scanFromMs = device.aliveMs + this.#rule.minMs / 10
     let silent: SilentSeries[] | undefined
-    for (const series of this.#series.get(deviceKeyOf(device)) ?? []) {
+    for (const series of this.#ofDevice(device.site, device.device)) {
       const quietMs = device.aliveMs - this.#heardMs[series.slot]
       const limitMs = this.#limitMs(series.slot)
       if (quietMs <= limitMs) continue
@@ -115,24 +104,20 @@ export class SeriesSilence {
     this.#numbers.fill(0, slot * NUMBERS, (slot + 1) * NUMBERS)
   }
 
-  /** Writes `stateBytes` bytes. */
-  save(slot: number, bytes: Uint8Array): void {
-    const numbers = this.#numbers.slice(slot * NUMBERS, (slot + 1) * NUMBERS)
-    bytes.set(new Uint8Array(this.#heardMs.slice(slot, slot + 1).buffer))
-    bytes.set(new Uint8Array(numbers.buffer), 8)
+  /** Writes `stateBytes / 4` words. */
+  save(slot: number, words: Int32Array, at: number): void {
+    copyWords(this.#heardWords, slot * 2, words, at, 2)
+    copyWords(this.#numberWords, slot * NUMBERS, words, at + 2, NUMBERS)
   }
 
-  /** @returns false, and an empty slot, when the bytes cannot be a state. */
-  load(slot: number, bytes: Uint8Array): boolean {
+  /** @returns false, and an empty slot, when the words cannot be a state. */
+  load(slot: number, words: Int32Array, at: number): boolean {
+    copyWords(words, at, this.#heardWords, slot * 2, 2)
+    copyWords(words, at + 2, this.#numberWords, slot * NUMBERS, NUMBERS)
+    const sound = Number.isFinite(this.#heardMs[slot])
+    if (sound && allFinite(this.#numbers, slot * NUMBERS, NUMBERS)) return true
     this.reset(slot)
-    if (bytes.length !== this.stateBytes) return false
-    const copy = Uint8Array.from(bytes)
-    const [heardMs] = new Float64Array(copy.buffer, 0, 1)
-    const numbers = new Float32Array(copy.buffer, 8, NUMBERS)
-    if (!Number.isFinite(heardMs) || !numbers.every(Number.isFinite)) return false
-    this.#heardMs[slot] = heardMs
-    this.#numbers.set(numbers, slot * NUMBERS)
-    return true
+    return false
   }
 
   #limitMs(slot: number): number {
@@ -145,6 +130,9 @@ export class SeriesSilence {
     return Math.max(this.#rule.minMs, this.#rule.factor * longest)
   }
 }
+
+/** A device's series, in the order of metrics. */
+export type OfDevice = (site: string, device: string) => readonly Series[]
 
 export interface SilentSeries {
   series: Series

@@ -15,7 +15,7 @@ import { ewmaGain, ewmaStep } from '../stats/ewma.ts'
  */
 export const STUCK_SIZE = 5
 
-/** Length of the present run, in readings. */
+/** Length of the present run, in readings; negative when it is not to be learned from. */
 const RUN = 0
 const MEAN = 1
 const LONGEST = 2
@@ -54,13 +54,19 @@ export function stuckLimit(s: Float32Array, base: number, value: number, rest: n
   return Math.ceil(Math.max(READINGS_MIN, NATS * nat, factor * (seen + 1)))
 }
 
+/** What was learned stays. */
+export function stuckBegin(s: Float32Array, base: number): void {
+  s[base + RUN] = 0
+}
+
 export function stuckRun(s: Float32Array, base: number): number {
-  return s[base + RUN]
+  return Math.abs(s[base + RUN])
 }
 
 /**
  * @param last The reading before; NaN before the first.
  * @param known What is beyond the limit is an event, and teaches little.
+ * @param paused Nothing is learned, neither now nor when the run ends that this reading belongs to.
  * @returns The resting value, perhaps another.
  */
 export function stuckLearn(
@@ -69,15 +75,19 @@ export function stuckLearn(
   value: number,
   last: number,
   rest: number,
-  known: boolean
+  known: boolean,
+  paused: boolean
 ): number {
+  const length = s[base + RUN]
   if (value === last || Number.isNaN(last)) {
-    s[base + RUN]++
+    const longer = Math.abs(length) + 1
+    s[base + RUN] = paused || length < 0 ? -longer : longer
     return Number.isNaN(last) ? value : rest
   }
+  s[base + RUN] = paused ? -1 : 1
+  if (paused || length < 0) return rest
   const limit = known ? stuckLimit(s, base, last, rest) : Number.POSITIVE_INFINITY
-  const run = s[base + RUN] < limit ? s[base + RUN] : EVENT_SHARE * limit
-  s[base + RUN] = 1
+  const run = length < limit ? length : EVENT_SHARE * limit
   s[base + RUNS] = Math.min(s[base + RUNS] + 1, RUNS_MAX)
   s[base + LONGEST] *= 1 - FORGETTING
   s[base + REST_LONGEST] *= 1 - FORGETTING

@@ -1,3 +1,4 @@
+import { allFinite, copyWords } from '../state-bytes.ts'
 import { ewmaGain, ewmaStep } from '../stats/ewma.ts'
 import { ProfileShape } from '../stats/profile.ts'
 import { rootScale, rootStep } from '../stats/root-scale.ts'
@@ -8,6 +9,8 @@ import { winsorize } from '../stats/winsorize.ts'
 const DAY = new ProfileShape({ slotsADay: 48, days: 1, gain: 0.3 })
 const WEEK = new ProfileShape({ slotsADay: 12, days: 7, gain: 0.3 })
 const PROFILES = DAY.size + WEEK.size
+/** An even count of two bytes each. */
+const PROFILE_WORDS = PROFILES / 2
 /** Level: over about 1,000 rows. */
 const LEVEL_GAIN = 0.002
 /** Scale: over about 3,000 rows. What is unusual is judged against the long run. */
@@ -72,6 +75,8 @@ export interface RowVerdict {
 export class RowViews {
   #numbers = new Float32Array(0)
   #profiles = new Uint16Array(0)
+  #numberWords = new Int32Array(0)
+  #profileWords = new Int32Array(0)
   readonly #forecasts = new Float64Array(FORECASTERS)
   readonly #verdict: RowVerdict = {
     ...{ score: 0, pattern: 0, level: 0, expected: 0, scale: 0 },
@@ -90,6 +95,8 @@ export class RowViews {
     profiles.set(this.#profiles)
     this.#numbers = numbers
     this.#profiles = profiles
+    this.#numberWords = new Int32Array(numbers.buffer)
+    this.#profileWords = new Int32Array(profiles.buffer)
   }
 
   /** Enough is known to score. */
@@ -162,24 +169,21 @@ export class RowViews {
     this.#profiles.fill(0, slot * PROFILES, (slot + 1) * PROFILES)
   }
 
-  /** Writes `ROW_VIEWS_BYTES` bytes. */
-  save(slot: number, bytes: Uint8Array): void {
-    const numbers = this.#numbers.slice(slot * NUMBERS, (slot + 1) * NUMBERS)
-    const profiles = this.#profiles.slice(slot * PROFILES, (slot + 1) * PROFILES)
-    bytes.set(new Uint8Array(numbers.buffer))
-    bytes.set(new Uint8Array(profiles.buffer), numbers.byteLength)
+  /** Writes `ROW_VIEWS_BYTES / 4` words. */
+  save(slot: number, words: Int32Array, at: number): void {
+    copyWords(this.#numberWords, slot * NUMBERS, words, at, NUMBERS)
+    copyWords(this.#profileWords, slot * PROFILE_WORDS, words, at + NUMBERS, PROFILE_WORDS)
   }
 
-  /** @returns false when the bytes cannot be a state. */
-  load(slot: number, bytes: Uint8Array): boolean {
-    const copy = Uint8Array.from(bytes)
-    const numbers = new Float32Array(copy.buffer, 0, NUMBERS)
-    const profiles = new Uint16Array(copy.buffer, NUMBERS * 4, PROFILES)
-    if (!numbers.every(Number.isFinite)) return false
-    if (!DAY.isSound(profiles, 0) || !WEEK.isSound(profiles, DAY.size)) return false
-    this.#numbers.set(numbers, slot * NUMBERS)
-    this.#profiles.set(profiles, slot * PROFILES)
-    return true
+  /** @returns false when the words cannot be a state: the slot is to be reset then. */
+  load(slot: number, words: Int32Array, at: number): boolean {
+    copyWords(words, at, this.#numberWords, slot * NUMBERS, NUMBERS)
+    copyWords(words, at + NUMBERS, this.#profileWords, slot * PROFILE_WORDS, PROFILE_WORDS)
+    return (
+      allFinite(this.#numbers, slot * NUMBERS, NUMBERS) &&
+      DAY.isSound(this.#profiles, slot * PROFILES) &&
+      WEEK.isSound(this.#profiles, slot * PROFILES + DAY.size)
+    )
   }
 
   /** Leaves each forecaster's opinion in `#forecasts`, NaN where it has none. @returns The blend. */

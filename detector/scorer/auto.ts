@@ -1,8 +1,10 @@
+import { allFinite, copyWords } from '../state-bytes.ts'
 import { ewmaStep } from '../stats/ewma.ts'
 import { HILL_SIZE, hillBegin, hillLearn, hillLine } from '../stats/hill-tail.ts'
 import { rowReason } from './auto-reason.ts'
 import { ROW_VIEWS_BYTES, type RowVerdict, RowViews } from './auto-rows.ts'
 import { type Explanation, type Scorer, type Sensitivity, scoreOfRatio } from './scorer.ts'
+import { restoreTo, snapshotOf } from './scorer-state.ts'
 import { ZScore } from './zscore.ts'
 
 /** Readings closer than half of this are watched together, as their mean. */
@@ -80,6 +82,7 @@ export class Auto implements Scorer {
   readonly #single: ZScore
   readonly #rows = new RowViews()
   #numbers = new Float32Array(0)
+  #words = new Int32Array(0)
 
   constructor(options: { warmUpReadings: number; sensitivity?: Sensitivity }) {
     const sensitivity = options.sensitivity ?? 'normal'
@@ -97,6 +100,7 @@ export class Auto implements Scorer {
     const grown = new Float32Array(slots * NUMBERS)
     grown.set(this.#numbers)
     this.#numbers = grown
+    this.#words = new Int32Array(grown.buffer)
   }
 
   learning(slot: number): boolean {
@@ -154,29 +158,30 @@ export class Auto implements Scorer {
     this.#numbers.fill(0, slot * NUMBERS, (slot + 1) * NUMBERS)
   }
 
+  save(slot: number, words: Int32Array, at: number): void {
+    const ownAt = at + this.#single.stateBytes / 4
+    this.#single.save(slot, words, at)
+    copyWords(this.#words, slot * NUMBERS, words, ownAt, NUMBERS)
+    this.#rows.save(slot, words, ownAt + NUMBERS)
+  }
+
+  load(slot: number, words: Int32Array, at: number): boolean {
+    const ownAt = at + this.#single.stateBytes / 4
+    copyWords(words, ownAt, this.#words, slot * NUMBERS, NUMBERS)
+    const sound =
+      allFinite(this.#numbers, slot * NUMBERS, NUMBERS) &&
+      this.#single.load(slot, words, at) &&
+      this.#rows.load(slot, words, ownAt + NUMBERS)
+    if (!sound) this.reset(slot)
+    return sound
+  }
+
   snapshot(slot: number): Uint8Array {
-    const bytes = new Uint8Array(this.stateBytes)
-    const single = this.#single.snapshot(slot)
-    const own = this.#numbers.slice(slot * NUMBERS, (slot + 1) * NUMBERS)
-    bytes.set(single)
-    bytes.set(new Uint8Array(own.buffer), single.length)
-    this.#rows.save(slot, bytes.subarray(single.length + own.byteLength))
-    return bytes
+    return snapshotOf(this, slot)
   }
 
   restore(slot: number, state: Uint8Array): boolean {
-    this.reset(slot)
-    if (state.length !== this.stateBytes) return false
-    const ownAt = this.#single.stateBytes
-    const rowsAt = ownAt + NUMBERS * 4
-    const own = new Float32Array(Uint8Array.from(state.subarray(ownAt, rowsAt)).buffer)
-    const sound =
-      own.every(Number.isFinite) &&
-      this.#single.restore(slot, state.subarray(0, ownAt)) &&
-      this.#rows.load(slot, state.subarray(rowsAt))
-    if (sound) this.#numbers.set(own, slot * NUMBERS)
-    else this.reset(slot)
-    return sound
+    return restoreTo(this, slot, state)
   }
 
   /** Readings come so seldom that each is a row. */

@@ -16,7 +16,7 @@ export interface Scorer {
   readonly version: string
   /** What an alert says about how it was found. */
   readonly params: Readonly<Record<string, unknown>>
-  /** State a slot. */
+  /** State a slot; a multiple of 4. */
   readonly stateBytes: number
   /** Makes room for slots 0…`slots` − 1. New ones are empty. */
   reserve(slots: number): void
@@ -35,7 +35,11 @@ export interface Scorer {
   paceMs(slot: number): number
   /** Forgets the slot. */
   reset(slot: number): void
-  /** `stateBytes` of them, a copy; all 0 for an empty slot. */
+  /** Writes the state of a slot: `stateBytes / 4` words from `at` on, all 0 for an empty slot. */
+  save(slot: number, words: Int32Array, at: number): void
+  /** @returns false, and an empty slot, when the words cannot be a state. */
+  load(slot: number, words: Int32Array, at: number): boolean
+  /** The same as bytes: `stateBytes` of them, a copy. */
   snapshot(slot: number): Uint8Array
   /** @returns false, and an empty slot, when the state is not of this scorer. */
   restore(slot: number, state: Uint8Array): boolean

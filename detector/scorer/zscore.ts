@@ -1,7 +1,9 @@
+import { allFinite, copyWords } from '../state-bytes.ts'
 import { lagOneCorrelation } from '../stats/autocorrelation.ts'
 import { ewmaDeviation, ewmaGain, ewmaStep } from '../stats/ewma.ts'
 import { winsorize } from '../stats/winsorize.ts'
 import { type Explanation, type Scorer, type Sensitivity, scoreOfRatio } from './scorer.ts'
+import { restoreTo, snapshotOf } from './scorer-state.ts'
 
 /** Where a surprise becomes an alert, in standard deviations; 4.4: about one reading in 150,000. */
 const LINES: Readonly<Record<Sensitivity, number>> = { low: 5.5, normal: 4.4, high: 3.7 }
@@ -71,6 +73,7 @@ export class ZScore implements Scorer {
   readonly #warmUpReadings: number
   readonly #line: number
   #state = new Float64Array(0)
+  #words = new Int32Array(0)
 
   /** @param options.warmUpReadings 10…; below, nothing would be known. */
   constructor(options: { warmUpReadings: number; sensitivity?: Sensitivity }) {
@@ -84,6 +87,7 @@ export class ZScore implements Scorer {
     const grown = new Float64Array(slots * STRIDE)
     grown.set(this.#state)
     this.#state = grown
+    this.#words = new Int32Array(grown.buffer)
   }
 
   learning(slot: number): boolean {
@@ -161,18 +165,23 @@ export class ZScore implements Scorer {
     this.#state.fill(0, slot * STRIDE, (slot + 1) * STRIDE)
   }
 
+  save(slot: number, words: Int32Array, at: number): void {
+    copyWords(this.#words, slot * STRIDE * 2, words, at, STRIDE * 2)
+  }
+
+  load(slot: number, words: Int32Array, at: number): boolean {
+    copyWords(words, at, this.#words, slot * STRIDE * 2, STRIDE * 2)
+    if (allFinite(this.#state, slot * STRIDE, STRIDE)) return true
+    this.reset(slot)
+    return false
+  }
+
   snapshot(slot: number): Uint8Array {
-    const { stateBytes } = this
-    return new Uint8Array(this.#state.buffer, slot * stateBytes, stateBytes).slice()
+    return snapshotOf(this, slot)
   }
 
   restore(slot: number, state: Uint8Array): boolean {
-    this.reset(slot)
-    if (state.length !== this.stateBytes) return false
-    const values = new Float64Array(Uint8Array.from(state).buffer)
-    if (!values.every(Number.isFinite)) return false
-    this.#state.set(values, slot * STRIDE)
-    return true
+    return restoreTo(this, slot, state)
   }
 
   #begin(base: number, at: number, value: number): void {

@@ -1,3 +1,4 @@
+import { benchAlertLatency } from './alert-latency.ts'
 import { benchCompression } from './compression.ts'
 import { benchDrain } from './drain.ts'
 import { benchFarLink } from './far-link.ts'
@@ -14,6 +15,7 @@ import { benchPath } from './path.ts'
 import { benchPuback } from './puback.ts'
 import { machine } from './report.ts'
 import { benchScorers } from './scorers.ts'
+import { benchSeries } from './series.ts'
 import { benchSoak } from './soak.ts'
 
 /**
@@ -28,12 +30,14 @@ const BENCHMARKS: Record<string, (options: BenchOptions) => Promise<unknown>> = 
   path: benchPath,
   puback: benchPuback,
   latency: benchLatency,
+  'alert-latency': benchAlertLatency,
   'far-link': benchFarLink,
   drain: benchDrain,
   fleet: benchFleet,
   idle: benchIdle,
   soak: benchSoak,
   scorers: benchScorers,
+  series: benchSeries,
   onnx: benchOnnx,
   compression: benchCompression
 }

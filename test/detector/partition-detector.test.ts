@@ -3,9 +3,11 @@ import type { KafkaMessage } from '../../core/kafka/client.ts'
 import { silentLogger } from '../../core/runtime/log.ts'
 import { Prng } from '../../core/runtime/prng.ts'
 import { noCentralCounters } from '../../detector/central-counters.ts'
+import type { DetectorConfig } from '../../detector/config.ts'
 import { Detector, type DetectorReading } from '../../detector/detector.ts'
 import type { KafkaRecord } from '../../detector/kafka-partition.ts'
 import { PartitionDetector, type PartitionSession } from '../../detector/partition-detector.ts'
+import { qualitySchema } from '../../detector/quality/quality-config.ts'
 import { TelemetryDecoder } from '../../detector/source/telemetry-record.ts'
 import { detectorConfig, eventfulReadings } from './kit.ts'
 
@@ -82,12 +84,16 @@ function values({ values }: DetectorReading): [string, number][] {
   return values.map(v => [v.metric, v.value])
 }
 
-function detectorOf(kafka: MemoryPartition, now: () => number): PartitionDetector {
+function detectorOf(
+  kafka: MemoryPartition,
+  now: () => number,
+  changes: Partial<DetectorConfig> = {}
+): PartitionDetector {
   const logger = silentLogger
   return new PartitionDetector({
     ...{ name: NAME, topics: TOPICS, logger, counters: noCentralCounters() },
     open: () => kafka.open(),
-    detector: () => new Detector(detectorConfig(), { source: '/fieldline/g', logger }),
+    detector: () => new Detector(detectorConfig(changes), { source: '/fieldline/g', logger }),
     decoder: new TelemetryDecoder([
       {
         ...{ name: 'default', match: ['telemetry/{site}/{device}'], site: undefined },
@@ -102,10 +108,14 @@ function detectorOf(kafka: MemoryPartition, now: () => number): PartitionDetecto
 }
 
 /** Reads all there is, in batches of chance; begins anew, in a life of its own, after each failure. */
-async function readAll(kafka: MemoryPartition, prng: Prng): Promise<void> {
+async function readAll(
+  kafka: MemoryPartition,
+  prng: Prng,
+  changes: Partial<DetectorConfig> = {}
+): Promise<void> {
   let passedMs = 0
   for (;;) {
-    const detector = detectorOf(kafka, () => passedMs)
+    const detector = detectorOf(kafka, () => passedMs, changes)
     try {
       let { position } = await detector.open(SIGNAL)
       while (position < kafka.messages.length) {
@@ -134,6 +144,7 @@ test('whichever call is not answered, before its effect or after it, every alert
   await readAll(quiet, new Prng(1))
   expect(quiet.topics.alerts.length).toBeGreaterThan(10)
   expect(quiet.topics.letters.length).toBe(14)
+  expect(quiet.topics.letters[0].headers?.['fl-record']).toBe('telemetry/0/60')
   expect(quiet.calls).toBeGreaterThan(20)
   for (let failAt = 0; failAt < quiet.calls; failAt++) {
     for (const failAfter of [false, true]) {
@@ -185,3 +196,40 @@ test('a state that cannot be used is learned anew from what is kept, and nothing
   await readAll(again, new Prng(6))
   expect(told(again)).toEqual(told(whole))
 })
+
+/** Alerts of limits that are open at 300; the state is of there, or of some records before. */
+async function withOpenLimits(messages: KafkaMessage[], stateAt: number) {
+  const limits = [{ metrics: ['temperature'], max: 58 }]
+  const changes = { quality: qualitySchema.parse({ limits }), offDelayReadings: 1000 }
+  const before = new MemoryPartition(messages.slice(0, stateAt))
+  await readAll(before, new Prng(7), changes)
+  const state = [...before.topics.state]
+  Object.assign(before, { messages: messages.slice(0, 300) })
+  await readAll(before, new Prng(8), changes)
+  return { topics: { ...before.topics, state }, committed: 300 }
+}
+
+test.each([300, 240])(
+  'alerts of a kind that is no longer looked for are cleared once, whatever is not answered (state at %i)',
+  async stateAt => {
+    const messages = messagesOf(eventfulReadings(46, 420))
+    const begin = async (): Promise<MemoryPartition> =>
+      Object.assign(new MemoryPartition(messages), await withOpenLimits(messages, stateAt))
+    const quiet = await begin()
+    const before = told(quiet).length
+    await readAll(quiet, new Prng(9))
+    const cleared = quiet.topics.alerts.filter(({ value }) =>
+      /"range".*"cleared"|"cleared".*"range"/.test(String(value))
+    )
+    expect(told(quiet).length).toBeGreaterThan(before)
+    expect(cleared.length).toBeGreaterThan(3)
+    for (let failAt = 0; failAt < quiet.calls; failAt++) {
+      for (const failAfter of [false, true]) {
+        const kafka = await begin()
+        Object.assign(kafka, { failAt, failAfter, calls: 0 })
+        await readAll(kafka, new Prng(failAt))
+        expect(told(kafka)).toEqual(told(quiet))
+      }
+    }
+  }
+)

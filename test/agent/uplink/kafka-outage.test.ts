@@ -1,6 +1,7 @@
 import { expect, test } from 'vitest'
 import {
   createTopics,
+  deadLetterAcls,
   detectorAcls,
   neededAcls,
   type TopicPlan
@@ -79,6 +80,13 @@ test('the rights an agent needs name its topics, and for exactly_once its ids an
   expect(exact).toContain('--transactional-id fieldline.gateway-7.')
   expect(exact).toContain('--group fieldline.gateway-7.')
   expect(exact).toContain('--topic fieldline.cursors')
+})
+
+test("the rights that 'fieldline dlq' needs name the letters, its groups and its transactions", () => {
+  const acls = deadLetterAcls(PLAN).join('\n')
+  expect(acls).toContain(`--operation Read --operation Describe --topic ${PLAN.deadLetters}`)
+  expect(acls).toContain('prefixed --group fieldline.dlq')
+  expect(acls).toContain('prefixed --transactional-id fieldline.dlq')
 })
 
 test('the rights a central detector needs name what it reads, its state, its group and its ids', () => {

@@ -172,3 +172,14 @@ test.each([
   const letter = { partition: 0, brokerOffset: 3, timestampMs: NOW, key: '', value, headers }
   expect(resent(letter, [PUMPS])).toMatchObject({ kind: 'left', cause: 'no_dead_letter' })
 })
+
+test('a letter of a central detector is never sent: its record is in Kafka already', () => {
+  const letter = letterOf(rendered([PUMPS], 9, 'q/plant7/pump-3', '{"a":1}'))
+  const headers = { ...letter.headers, 'fl-record': 'telemetry/3/17' }
+  expect(resent(letter, [{ ...PUMPS, match: 'q/{site}/{device}' }]).kind).toBe('send')
+  expect(resent({ ...letter, headers }, [{ ...PUMPS, match: 'q/{site}/{device}' }])).toMatchObject({
+    kind: 'left',
+    cause: 'in_kafka',
+    detail: expect.stringContaining('telemetry/3/17')
+  })
+})

@@ -1,6 +1,7 @@
 import { expect, test } from 'vitest'
 import { Decider, type DecisionRule } from '../../../detector/alert/decision.ts'
 import { scoreOfRatio } from '../../../detector/scorer/scorer.ts'
+import { StateReader, StateWriter } from '../../../detector/state-bytes.ts'
 
 const RULE: DecisionRule = {
   raise: 0.8,
@@ -15,6 +16,13 @@ function states(rule: Partial<DecisionRule>, scores: number[]): string {
   const decider = new Decider({ ...RULE, ...rule })
   decider.reserve(1)
   return scores.map((score, at) => decider.decide(0, { at, score }).state[0]).join('')
+}
+
+/** Through bytes, as a restart would. */
+function move(from: Decider, slot: number, to: Decider, target: number): void {
+  const writer = new StateWriter(from.stateBytesMax(slot))
+  from.save(slot, writer)
+  to.load(target, new StateReader(writer.end()))
 }
 
 test('a decision raises at the threshold, and clears after enough readings in a row below the lower one', () => {
@@ -54,18 +62,25 @@ test('a restored decider goes on as the one it was taken from, in every state', 
     first.reserve(1)
     second.reserve(8)
     const got = scores.slice(0, cut).map((score, at) => first.decide(0, { at, score }))
-    second.restore(7, JSON.parse(JSON.stringify(first.snapshot(0) ?? null)) ?? undefined)
+    move(first, 0, second, 7)
     const rest = scores.slice(cut).map((score, i) => second.decide(7, { at: cut + i, score }))
     expect([...got, ...rest], `cut at ${cut}`).toEqual(expected)
   }
 })
 
-test('a snapshot within the on-delay holds plain data, whatever else a reading brings', () => {
+test('a state within the on-delay holds the hits’ own fields, whatever else a reading brings', () => {
   const decider = new Decider({ ...RULE, onDelay: { readings: 2, of: 4 } })
   decider.reserve(1)
   const reading = { at: 1, score: 0.9, value: 7, details: () => 'not to be stored' }
   expect(decider.decide(0, reading).state).toBe('quiet')
-  expect(decider.snapshot(0)?.pending?.hits).toEqual([{ at: 1, score: 0.9, value: 7, age: 1 }])
+  move(decider, 0, decider, 0)
+  expect(decider.decide(0, { at: 2, score: 0.95 })).toEqual({
+    state: 'raise',
+    hits: [
+      { at: 1, score: 0.9, value: 7 },
+      { at: 2, score: 0.95 }
+    ]
+  })
 })
 
 test('what is hidden makes no habit', () => {
@@ -114,7 +129,7 @@ test('habit survives a restart, and ends with the series', () => {
   decider.reserve(2)
   expect(decider.decide(0, hit(0), 1000).state).toBe('raise')
   expect(decider.decide(0, { at: 1000, score: 0 }, 1000).state).toBe('clear')
-  decider.restore(1, JSON.parse(JSON.stringify(decider.snapshot(0))))
+  move(decider, 0, decider, 1)
   expect(decider.decide(1, hit(2000), 1000).state).toBe('quiet')
   decider.reset(1)
   expect(decider.decide(1, hit(3000), 1000).state).toBe('raise')

@@ -118,5 +118,5 @@ test('devices are bounded: the longest unheard one goes, and its alert with it',
     ['silent', 'a'],
     ['forgotten', 'a']
   ])
-  expect(watch.snapshot().devices.map(d => d.device)).toEqual(['b', 'c'])
+  expect([...watch.devices].map(d => d.device)).toEqual(['b', 'c'])
 })
