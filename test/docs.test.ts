@@ -3,7 +3,7 @@ import fs from 'node:fs'
 import path from 'node:path'
 import { expect, test } from 'vitest'
 import { loadFieldlineConfig } from '../cli/config.ts'
-import { packageRoot } from '../core/runtime/package-root.ts'
+import { packageRoot, packageVersion } from '../core/runtime/package-root.ts'
 import { temporaryDirectory } from './kit/temp-directory.ts'
 
 /** Every command and every configuration that a document shows is one that this version takes. */
@@ -14,7 +14,8 @@ const DOCUMENTS = [
   'agent/DESIGN.md',
   'detector/DESIGN.md',
   'core/log/FORMAT.md',
-  'deploy/KAFKA.md'
+  'deploy/KAFKA.md',
+  'deploy/OPERATING.md'
 ]
 
 interface Block {
@@ -56,14 +57,26 @@ test.each(blocks.filter(({ language }) => language === 'yaml'))(
 
 test.each(commands)('a command shown in %s can be given: %s', (_, line) => {
   for (const command of line.split('&&').map(part => part.trim())) {
-    if (command.startsWith('npx fieldline ')) expectKnown(command.slice('npx fieldline '.length))
+    const own = /^(?:npx|sudo)? ?fieldline (.*)/.exec(command)?.[1]
+    if (own !== undefined) expectKnown(own)
+    else if (SYSTEM.test(command)) expect(existsInDeploy(command)).toBe(true)
     else if (command.startsWith('npm run ')) expect(scripts()).toContain(command.split(' ')[2])
     else
       expect(command).toMatch(
-        /^(npm (ci|test)|mosquitto_pub -q 1 -t telemetry\/|mosquitto_sub -v -q 1 -t 'alerts\/#'$|curl -s http:)/
+        /^(npm (ci|test)|mosquitto_pub -q 1 -t telemetry\/|mosquitto_sub -v -q 1 -t 'alerts\/#'$|curl -s http:|npm (sbom|audit) )/
       )
   }
 })
+
+/** Our script, our package or our unit. */
+const SYSTEM =
+  /^(?:sudo )?(?:(?<script>deploy\/\S+\.sh) --arch (amd64|arm64)|apt install \.\/(?<name>[a-z-]+)_(?<version>[\d.]+)_(amd64|arm64)\.deb|systemctl (enable --now|status|edit) (?<unit>fieldline-\w+))$/
+
+function existsInDeploy(command: string): boolean {
+  const { script, name, version, unit } = SYSTEM.exec(command)?.groups ?? {}
+  const file = script ?? (unit ? `deploy/systemd/${unit}.service` : `deploy/deb/control.${name}`)
+  return fs.existsSync(path.join(root, file)) && (!version || version === packageVersion())
+}
 
 /** The command and its flags stand in its own help. */
 function expectKnown(text: string): void {

@@ -10,6 +10,7 @@ export class TestAgent {
   readonly directory = fs.mkdtempSync(path.join(os.tmpdir(), 'fieldline-agent-'))
   readonly #config: string
   readonly #environment: Readonly<Record<string, string>>
+  readonly #node: readonly string[]
   #mqttPort = 0
   #httpPort = 0
   #child: ChildProcess | undefined
@@ -17,9 +18,15 @@ export class TestAgent {
   /**
    * @param config YAML; addresses are given by flags.
    * @param environment Beside this process's own.
+   * @param node Runs it: this process's Node.js, or another.
    */
-  constructor(config: string, environment: Readonly<Record<string, string>> = {}) {
+  constructor(
+    config: string,
+    environment: Readonly<Record<string, string>> = {},
+    node: readonly string[] = [process.execPath]
+  ) {
     this.#environment = environment
+    this.#node = node
     this.#config = path.join(this.directory, 'fieldline.yaml')
     fs.writeFileSync(this.#config, config)
   }
@@ -34,8 +41,9 @@ export class TestAgent {
     this.#httpPort ||= await freePort()
     const log = fs.openSync(path.join(this.directory, 'agent.log'), 'a')
     const child = spawn(
-      process.execPath,
+      this.#node[0],
       [
+        ...this.#node.slice(1),
         path.join(process.env.FIELDLINE_DIST ?? path.join(packageRoot(), 'dist'), 'cli/main.js'),
         ...['agent', '-c', this.#config, '--kafka', kafka, '--data', `${this.directory}/data`],
         ...['--listen', `127.0.0.1:${this.#mqttPort}`, '--http', `127.0.0.1:${this.#httpPort}`],
