@@ -267,7 +267,9 @@ export const httpSchema = z
       .describe("Address of status, metrics and dashboard; 'off' disables them"),
     token: secret()
       .optional()
-      .describe('Bearer token that requests must carry; needed when others can reach the address')
+      .describe(
+        'Token of every page but /live and /ready, as a bearer or asked for by the dashboard; needed when others can reach the address'
+      )
   })
   .superRefine((http, context) => {
     if (!http.listen || isLoopbackHost(http.listen.host) || http.token !== undefined) return

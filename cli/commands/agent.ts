@@ -10,7 +10,10 @@ import { onStopSignals } from '../../core/runtime/lifecycle.ts'
 import { createLogger, type Logger } from '../../core/runtime/log.ts'
 import { Metrics } from '../../core/runtime/metrics.ts'
 import { packageVersion } from '../../core/runtime/package-root.ts'
+import { Supervisor } from '../../core/runtime/sd-notify.ts'
 import { type ConfigFlags, type FieldlineConfig, loadFieldlineConfig } from '../config.ts'
+import { AgentViews } from '../dashboard/agent-view.ts'
+import { dashboard } from '../dashboard/dashboard.ts'
 import { type EdgeDetection, startEdgeDetection } from '../edge/edge-detection.ts'
 import { checkAddressesFree, checkBrokersResolve } from '../preflight.ts'
 
@@ -22,6 +25,9 @@ const HEAP_FLAG = '--heap-growing-percent=70'
 
 /** The wall clock of a box is not believed before this release was made. */
 const RELEASED_AT = Date.UTC(2026, 10, 1)
+
+/** Of a stop, beyond what is drained: closing logs, saving what was learned. */
+const STOP_SLACK_MS = 30_000
 
 const EXAMPLES = `
 Examples:
@@ -78,15 +84,29 @@ async function runAgent(flags: ConfigFlags & { config?: string }): Promise<void>
   agent.releaseAbsentReaders()
   const http = await openHttp(agent, detector, config, hash, logger)
   tellReady(agent, config, logger)
+  const supervisor = Supervisor.open({ logger })
+  supervisor?.ready(
+    () => agent.ready,
+    () => summaryOf(agent)
+  )
   onStopSignals(async hard => {
     if (hard) process.exit(1)
+    supervisor?.stopping(config.agent.stopTimeoutMs + STOP_SLACK_MS)
     logger.info({ event: 'agent.stopping' }, 'Stopping: what is not delivered waits on disk.')
     await detector?.stop()
     await agent.stop(config.agent.stopTimeoutMs)
     await http?.close()
     logger.info({ event: 'agent.stopped' }, 'Stopped.')
+    supervisor?.close()
     process.exit(0)
   })
+}
+
+/** For `systemctl status`. */
+function summaryOf(agent: Agent): string {
+  const { mode, lanes } = agent.status
+  const waiting = Object.values(lanes).reduce((sum, lane) => sum + lane.backlogRecords, 0)
+  return `${mode}, ${waiting} records wait for Kafka`
 }
 
 async function startDetection(
@@ -118,11 +138,24 @@ async function openHttp(
   if (!config.http.listen) return undefined
   const metrics = new Metrics()
   registerAgentMetrics(metrics, agent)
+  const page = dashboard({
+    status: () => agent.status,
+    look: async request => detector?.look(request),
+    views: new AgentViews({
+      kafka: config.kafka.brokers,
+      overflow: config.log.overflow,
+      detects: detector !== undefined
+    })
+  })
   return HttpServer.open({
+    ...page,
+    // For a supervisor, which has no token; they tell one word.
+    openPages: ['/live', '/ready', ...page.openPages],
     address: config.http.listen,
     token: config.http.token,
     logger,
     pages: {
+      ...page.pages,
       '/live': () => json({ live: true }),
       '/ready': () => json({ ready: agent.ready }, agent.ready ? 200 : 503),
       '/status': async () => {

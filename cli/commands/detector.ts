@@ -6,6 +6,7 @@ import { type HttpAnswer, HttpServer, json } from '../../core/runtime/http.ts'
 import { onStopSignals } from '../../core/runtime/lifecycle.ts'
 import { createLogger } from '../../core/runtime/log.ts'
 import { Metrics } from '../../core/runtime/metrics.ts'
+import { Supervisor } from '../../core/runtime/sd-notify.ts'
 import { CentralDetector } from '../../detector/central-detector.ts'
 import { registerDetectorMetrics } from '../../detector/central-metrics.ts'
 import { type ConfigFlags, loadFieldlineConfig } from '../config.ts'
@@ -17,6 +18,9 @@ interface DetectorFlags {
   scope?: string
   http?: string
 }
+
+/** A stop saves the state of every partition in Kafka. */
+const STOP_MS = 60_000
 
 /** `fieldline detector`: the central detector, a member of a consumer group. */
 export function detectorCommand(): Command {
@@ -68,16 +72,29 @@ async function run(flags: DetectorFlags): Promise<void> {
   const { listen, token } = config.http
   const http =
     flags.http && listen
-      ? await HttpServer.open({ address: listen, token, pages: pagesOf(detector, metrics), logger })
+      ? await HttpServer.open({
+          ...{ address: listen, token, logger, pages: pagesOf(detector, metrics) },
+          openPages: ['/live', '/ready']
+        })
       : undefined
   const abort = new AbortController()
+  const supervisor = Supervisor.open({ logger })
   const dispose = onStopSignals(async hard => {
     if (hard) process.exit(1)
+    supervisor?.stopping(STOP_MS)
     abort.abort()
   })
   logger.info(
     { event: 'detector.started', group: config.detector.group, topics: config.detector.topics },
     'The detector has started.'
+  )
+  // Kafka may be away for days: whoever waits for it is alive.
+  supervisor?.ready(
+    () => true,
+    () => {
+      const { state, partitions } = detector.status()
+      return `${state}, ${partitions.length} partitions`
+    }
   )
   try {
     await detector.run(abort.signal)
@@ -85,6 +102,7 @@ async function run(flags: DetectorFlags): Promise<void> {
   } finally {
     dispose()
     await http?.close()
+    supervisor?.close()
   }
 }
 

@@ -13,6 +13,7 @@ import type { Cursor } from '../../core/log/reader.ts'
 import { openClaimedReader } from '../../core/log/reader-claim.ts'
 import type { Logger } from '../../core/runtime/log.ts'
 import type { DetectorConfig } from '../../detector/config.ts'
+import type { LiveLook, LiveRequest } from '../../detector/live/live-view.ts'
 import { SnapshotFiles } from '../../detector/snapshot-files.ts'
 import type { EdgePlan, EdgeStatus } from './edge-message.ts'
 import { EdgeThread, edgeThreadFile } from './edge-thread.ts'
@@ -36,6 +37,8 @@ export interface EdgeDetectionOptions {
 export interface EdgeDetection {
   /** undefined while it is being started again, or too busy to answer. */
   status(): Promise<EdgeStatus | undefined>
+  /** What a person sees of it; undefined as above. */
+  look(request: LiveRequest): Promise<LiveLook | undefined>
   stop(): Promise<void>
 }
 
@@ -68,12 +71,13 @@ export async function startEdgeDetection(options: EdgeDetectionOptions): Promise
     agent.alertSinks.askOpen = async () => (await thread.status())?.openAlerts
     return thread
   }
-  const detector = await openEdgeDetector(planOf(), store, onGap, logger)
+  const { detector, view } = await openEdgeDetector(planOf(), store, onGap, logger)
   await detector.start()
   void detector.caughtUp().then(() => onCaughtUp(detector.openAlerts()))
   agent.alertSinks.askOpen = async () => detector.openAlerts()
   return {
     status: async () => ({ openAlerts: detector.openAlerts(), counters: detector.counters() }),
+    look: async request => view.look(request),
     stop: () => detector.stop()
   }
 }

@@ -5,6 +5,7 @@ import type { ReaderClaim, ReaderGap } from '../../core/log/reader-claim.ts'
 import type { ErrorCode } from '../../core/runtime/errors.ts'
 import type { DetectorConfig } from '../../detector/config.ts'
 import type { EdgeDetector } from '../../detector/edge-detector.ts'
+import type { LiveLook, LiveRequest } from '../../detector/live/live-view.ts'
 
 /** Everything the edge detector needs to know, as plain data: it may run in another thread. */
 export interface EdgePlan {
@@ -32,12 +33,14 @@ export interface EdgeStatus {
 export type EdgeOrder =
   | { kind: 'stored'; id: number; refusal?: { code: ErrorCode; message: string } }
   | { kind: 'ask'; id: number }
+  | { kind: 'look'; id: number; request: LiveRequest }
   | { kind: 'stop' }
 
 /** From the thread. */
 export type EdgeNews =
   | { kind: 'store'; id: number; frame: AlertFrame }
   | { kind: 'status'; id: number; status: EdgeStatus }
+  | { kind: 'look'; id: number; look: LiveLook }
   | { kind: 'gap'; gap: ReaderGap }
   /** The replay is over: these are open. */
   | { kind: 'caught-up'; openAlerts: AlertEvent[] }

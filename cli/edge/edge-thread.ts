@@ -3,6 +3,7 @@ import type { ReaderGap } from '../../core/log/reader-claim.ts'
 import { messageOf, OperationalError } from '../../core/runtime/errors.ts'
 import type { Logger } from '../../core/runtime/log.ts'
 import { RestartedThread } from '../../core/runtime/restarted-thread.ts'
+import type { LiveLook, LiveRequest } from '../../detector/live/live-view.ts'
 import type { EdgeNews, EdgeOrder, EdgePlan, EdgeStatus, EdgeThreadData } from './edge-message.ts'
 
 export interface EdgeThreadOptions {
@@ -26,7 +27,7 @@ export const edgeThreadFile = import.meta.url.endsWith('.js')
 export class EdgeThread {
   readonly #options: EdgeThreadOptions
   readonly #thread: RestartedThread<EdgeOrder, EdgeNews>
-  readonly #questions = new Map<number, (status: EdgeStatus) => void>()
+  readonly #questions = new Map<number, (answer: unknown) => void>()
   #asked = 0
   /** The frame that is on its way to disk; the detector hands in one at a time. */
   #storing: Promise<void> = Promise.resolve()
@@ -52,17 +53,26 @@ export class EdgeThread {
 
   /** @returns undefined when the thread is not there or too busy to answer. */
   status(): Promise<EdgeStatus | undefined> {
+    return this.#ask(id => ({ kind: 'ask', id }))
+  }
+
+  /** @returns As `status`. */
+  look(request: LiveRequest): Promise<LiveLook | undefined> {
+    return this.#ask(id => ({ kind: 'look', id, request }))
+  }
+
+  #ask<T>(orderOf: (id: number) => EdgeOrder): Promise<T | undefined> {
     if (!this.#thread.running) return Promise.resolve(undefined)
     const id = ++this.#asked
     return new Promise(resolve => {
-      const settle = (status: EdgeStatus | undefined) => {
+      const settle = (answer: unknown) => {
         clearTimeout(timer)
         this.#questions.delete(id)
-        resolve(status)
+        resolve(answer as T | undefined)
       }
       const timer = setTimeout(() => settle(undefined), ANSWER_MS_MAX)
       this.#questions.set(id, settle)
-      this.#thread.order({ kind: 'ask', id })
+      this.#thread.order(orderOf(id))
     })
   }
 
@@ -73,6 +83,7 @@ export class EdgeThread {
   #hear(news: EdgeNews): void {
     if (news.kind === 'store') this.#storing = this.#store(news.id, news.frame)
     else if (news.kind === 'status') this.#questions.get(news.id)?.(news.status)
+    else if (news.kind === 'look') this.#questions.get(news.id)?.(news.look)
     else if (news.kind === 'gap') this.#options.onGap(news.gap)
     else if (news.kind === 'caught-up') this.#options.onCaughtUp(news.openAlerts)
   }

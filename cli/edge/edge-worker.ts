@@ -15,7 +15,7 @@ const { plan, logLevel } = workerData as EdgeThreadData
 const storing = new Map<number, (refusal: OperationalError | undefined) => void>()
 let frames = 0
 
-const detector = await openEdgeDetector(
+const { detector, view } = await openEdgeDetector(
   plan,
   storeFrame,
   gap => tell({ kind: 'gap', gap }),
@@ -29,6 +29,8 @@ port.on('message', (order: EdgeOrder) => {
   } else if (order.kind === 'ask') {
     const status = { openAlerts: detector.openAlerts(), counters: detector.counters() }
     tell({ kind: 'status', id: order.id, status })
+  } else if (order.kind === 'look') {
+    tell({ kind: 'look', id: order.id, look: view.look(order.request) })
   } else {
     void stop()
   }

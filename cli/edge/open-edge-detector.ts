@@ -4,10 +4,18 @@ import { ControlBlock } from '../../core/log/control-block.ts'
 import { openClaimedReader, type ReaderGap } from '../../core/log/reader-claim.ts'
 import type { Logger } from '../../core/runtime/log.ts'
 import { EdgeDetector } from '../../detector/edge-detector.ts'
+import { LiveView } from '../../detector/live/live-view.ts'
+import { SeriesHistory } from '../../detector/live/series-history.ts'
 import { SnapshotFiles } from '../../detector/snapshot-files.ts'
 import type { EdgePlan } from './edge-message.ts'
 
 const STREAM = 'edge'
+
+export interface OpenedEdgeDetector {
+  detector: EdgeDetector
+  /** What a person sees of it. */
+  view: LiveView
+}
 
 /**
  * Builds the edge detector, in whichever thread. It is not started. What its reader decodes, it
@@ -18,17 +26,22 @@ export async function openEdgeDetector(
   appendAlerts: (frame: AlertFrame) => Promise<void>,
   onGap: (gap: ReaderGap) => void,
   logger: Logger
-): Promise<EdgeDetector> {
+): Promise<OpenedEdgeDetector> {
   const router = new Router(plan.router)
   const reader = openClaimedReader(plan.claim, { onGap })
   const control = new ControlBlock(plan.claim.control)
   const snapshots = await SnapshotFiles.open(plan.snapshotDirectory, plan.snapshotBytesMax)
-  return new EdgeDetector({
+  const history = new SeriesHistory({ now: () => performance.now() })
+  const detector: EdgeDetector = new EdgeDetector({
     config: plan.config,
     source: `/fieldline/${plan.agentId}`,
     reader,
     decode: record => router.readings(record),
-    appendAlerts,
+    appendAlerts: async frame => {
+      await appendAlerts(frame)
+      view.note(frame.events)
+    },
+    watch: history.watch,
     lastAlertSource: plan.lastAlertSource,
     snapshots: {
       load: () => snapshots.load(STREAM),
@@ -37,4 +50,6 @@ export async function openEdgeDetector(
     durableEnd: () => ({ epoch: reader.position.epoch, offset: control.durableEnd }),
     logger
   })
+  const view = new LiveView(detector, history)
+  return { detector, view }
 }
