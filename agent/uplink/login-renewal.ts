@@ -57,9 +57,9 @@ export class LoginRenewal {
       )
     } catch (error) {
       this.#nextAt = performance.now() + TRIAL_INTERVAL_MS
-      const { code, message } = driver.judge(error)
-      // Other troubles are the lane's own, and told by it.
-      if (!isSecurityCode(code) || this.#told === code) return
+      const { action, code, message } = driver.judge(error)
+      // Other troubles are the lane's own, and told by it; an outage refuses nothing.
+      if (action !== 'park' || !isSecurityCode(code) || this.#told === code) return
       this.#told = code
       logger.warn(
         { event: 'uplink.login_refused', lane, code },

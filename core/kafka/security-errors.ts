@@ -15,6 +15,8 @@ export const SECURITY_ERRORS = {
   TLS_FILES_UNUSABLE: { needsPerson: true },
   SECRET_UNREADABLE: { needsPerson: true },
   SASL_AUTHENTICATION_FAILED: { needsPerson: true },
+  /** A broker that goes down does this; nobody has refused the login. */
+  SASL_LOGIN_CUT: { needsPerson: false },
   UNSUPPORTED_SASL_MECHANISM: { needsPerson: true },
   /** No signer package, no AWS credentials, or a client the token endpoint refuses. */
   OAUTH_TOKEN_REFUSED: { needsPerson: true },
@@ -92,6 +94,10 @@ const HANDSHAKE_CUT: [SecurityCode, string] = [
   'ends the connection during the TLS handshake: if that goes on, it may not speak TLS on this port'
 ]
 
+/** What the client says of its connection, where it takes any end of a login for a refusal. */
+const LOGIN_CUT =
+  / failed: (Not connected|Closed connection|Connection (closed by the server|timeout|error: .*)|Request .* timed out)$/s
+
 function loginTrouble(said: string): { code: SecurityCode; message: string } {
   if (/mechanism is not supported/.test(said)) {
     const message = `${said}: set kafka.sasl.mechanism to one that the listener has, or correct the port`
@@ -99,6 +105,10 @@ function loginTrouble(said: string): { code: SecurityCode; message: string } {
   }
   if (/secret file .* (cannot be read|is empty)/.test(said)) {
     return { code: 'SECRET_UNREADABLE', message: said.replace(/^SASL .*? failed: /, '') }
+  }
+  if (LOGIN_CUT.test(said)) {
+    const message = `${said}: the broker ends the connection during the login; if that goes on, look at kafka.sasl`
+    return { code: 'SASL_LOGIN_CUT', message }
   }
   const message = `${said}: correct kafka.sasl, or the user in Kafka`
   return { code: 'SASL_AUTHENTICATION_FAILED', message }

@@ -56,6 +56,20 @@ test('a broker that goes away in the handshake is an outage, and perhaps no TLS'
   expect(trouble).toMatchObject({ code: 'TLS_HANDSHAKE_CUT', needsPerson: false })
 })
 
+test.each([
+  'Not connected',
+  'Closed connection',
+  'Connection closed by the server',
+  'Connection timeout',
+  'Connection error: read ECONNRESET',
+  'Request SaslAuthenticate(key: 36, version: 1) timed out'
+])('a login cut short (%s) is an outage: nobody has refused it', said => {
+  const error = new errors.KafkaJSSASLAuthenticationError(
+    `SASL SCRAM SHA512 authentication failed: ${said}`
+  )
+  expect(securityTrouble([error])).toMatchObject({ code: 'SASL_LOGIN_CUT', needsPerson: false })
+})
+
 test('a token endpoint that is away is an outage, one that refuses is not', () => {
   const trouble = (code: 'OAUTH_TOKEN_UNAVAILABLE' | 'OAUTH_TOKEN_REFUSED') =>
     securityTrouble([new KafkaSecurityError(code, 'why')])
