@@ -1,7 +1,7 @@
 import path from 'node:path'
 import { systemCode } from '../runtime/errors.ts'
-import { unlinkIfPresent } from './checkpoint.ts'
 import type { Disk } from './disk.ts'
+import { unlinkIfPresent } from './disk-errors.ts'
 import { isNoSpace } from './quarantine.ts'
 
 /**

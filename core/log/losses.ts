@@ -1,7 +1,6 @@
 import path from 'node:path'
-import { crc32 } from 'node:zlib'
 import { systemCode } from '../runtime/errors.ts'
-import { unlinkIfPresent } from './checkpoint.ts'
+import { readChecked, replaceChecked } from './checked-file.ts'
 import type { Disk } from './disk.ts'
 
 /** Offsets, half-open. */
@@ -26,17 +25,10 @@ const BYTES_MAX = 1 << 20
 /** @returns Ascending, disjoint; empty when there is no such file or it is damaged. */
 export async function loadLosses(disk: Disk, directory: string): Promise<OffsetRange[]> {
   try {
-    const file = await disk.open(path.join(directory, LOSSES_NAME), 'read')
-    try {
-      const bytes = Buffer.alloc(Math.min(await file.size(), BYTES_MAX))
-      const text = bytes.toString('utf8', 0, await file.read(bytes, 0))
-      const body = text.slice(9).trimEnd()
-      if (sum(body) !== text.slice(0, 8)) return []
-      const { version, ranges } = JSON.parse(body) as { version: number; ranges: OffsetRange[] }
-      return version === VERSION ? merge(ranges) : []
-    } finally {
-      await file.close()
-    }
+    const text = await readChecked(disk, path.join(directory, LOSSES_NAME), BYTES_MAX)
+    if (text === undefined) return []
+    const { version, ranges } = JSON.parse(text) as { version: number; ranges: OffsetRange[] }
+    return version === VERSION ? merge(ranges) : []
   } catch (error) {
     if (systemCode(error) === 'ENOENT') return []
     throw error
@@ -49,18 +41,8 @@ export async function saveLosses(
   directory: string,
   ranges: readonly OffsetRange[]
 ): Promise<void> {
-  const body = JSON.stringify({ version: VERSION, ranges: merge(ranges).slice(-RANGES_MAX) })
-  const aside = path.join(directory, LOSSES_ASIDE_NAME)
-  await unlinkIfPresent(disk, aside)
-  const file = await disk.open(aside, 'create')
-  try {
-    await file.write(Buffer.from(`${sum(body)} ${body}\n`), 0)
-    await file.sync()
-  } finally {
-    await file.close()
-  }
-  await disk.rename(aside, path.join(directory, LOSSES_NAME))
-  await disk.syncDirectory(directory)
+  const text = JSON.stringify({ version: VERSION, ranges: merge(ranges).slice(-RANGES_MAX) })
+  await replaceChecked(disk, directory, { name: LOSSES_NAME, asideName: LOSSES_ASIDE_NAME, text })
 }
 
 /** What of the range is in none of the ranges. */
@@ -84,8 +66,4 @@ function merge(ranges: readonly OffsetRange[]): OffsetRange[] {
     else merged.push({ first, end })
   }
   return merged
-}
-
-function sum(body: string): string {
-  return crc32(body).toString(16).padStart(8, '0')
 }

@@ -7,10 +7,10 @@ import {
   CHECKPOINT_NAME,
   type Checkpoint,
   loadCheckpoint,
-  type SyncedTail,
-  unlinkIfPresent
+  type SyncedTail
 } from './checkpoint.ts'
 import type { Disk, DiskFile } from './disk.ts'
+import { unlinkIfPresent } from './disk-errors.ts'
 import { generation, markNewEpoch, NEW_EPOCH_NAME, nextEpoch, unmarkNewEpoch } from './epoch.ts'
 import { checkSegment, newerFinding } from './newer-segments.ts'
 import { isNoSpace, type Quarantine } from './quarantine.ts'

@@ -1,6 +1,6 @@
 import path from 'node:path'
-import { unlinkIfPresent } from './checkpoint.ts'
 import type { Disk } from './disk.ts'
+import { unlinkIfPresent } from './disk-errors.ts'
 import type { NewerSegments } from './newer-segments.ts'
 import { segmentName } from './segment.ts'
 

@@ -36,7 +36,7 @@ const MUTANTS: Mutant[] = [
   },
   {
     name: 'does not sync the checkpoint',
-    file: 'checkpoint.ts',
+    file: 'checked-file.ts',
     from: '    await file.sync()\n',
     to: ''
   },
@@ -126,7 +126,7 @@ const MUTANTS: Mutant[] = [
   },
   {
     name: 'does not sync the directory after the checkpoint is renamed',
-    file: 'checkpoint.ts',
+    file: 'checked-file.ts',
     from: '  await disk.syncDirectory(directory)\n',
     to: ''
   },
