@@ -1,5 +1,6 @@
 import { readFile, stat } from 'node:fs/promises'
 import { basename } from 'node:path'
+import { cellsOf, separatorOf } from '../core/runtime/csv.ts'
 import { OperationalError, systemCode } from '../core/runtime/errors.ts'
 import type { DeviceIdentity, Reading, ReadingSource } from './plan.ts'
 import type { Label } from './truth.ts'
@@ -63,14 +64,14 @@ export function parseRecording(text: string, file: string, columns: RecordingCol
   const headerLine = lines.findIndex(l => l.trim() !== '' && !l.startsWith('#'))
   if (headerLine < 0) throw unreadable(`${file} is empty: it needs a header line and rows.`)
   const separator = separatorOf(lines[headerLine])
-  const header = cellsOf(lines[headerLine], separator, file, headerLine)
+  const header = cellsAt(lines[headerLine], separator, file, headerLine)
   const time = timeColumn(header, columns.time, `${file}:${headerLine + 1}`)
   const values = valueColumns(header, time, columns.values, `${file}:${headerLine + 1}`)
 
   const recording: Recording = { metrics: values.map(i => header[i]), times: [], rows: [] }
   for (let i = headerLine + 1; i < lines.length; i++) {
     if (lines[i].trim() === '' || lines[i].startsWith('#')) continue
-    const cells = cellsOf(lines[i], separator, file, i)
+    const cells = cellsAt(lines[i], separator, file, i)
     if (cells.length !== header.length) {
       throw unreadable(
         `${file}:${i + 1}: ${cells.length} columns where the header has ${header.length}. Mend or remove the line.`
@@ -139,35 +140,12 @@ function unreadable(message: string): OperationalError {
   return new OperationalError('INPUT_UNREADABLE', message)
 }
 
-function separatorOf(header: string): string {
-  const counts = [',', ';', '\t'].map(s => ({ s, n: header.split(s).length }))
-  return counts.reduce((best, c) => (c.n > best.n ? c : best)).s
-}
-
-/** Splits one line; a quoted cell may hold the separator and `""` for a quote, not a line break. */
-function cellsOf(line: string, separator: string, file: string, index: number): string[] {
-  if (!line.includes('"')) return line.split(separator).map(c => c.trim())
-  const cells: string[] = []
-  let cell = ''
-  let quoted = false
-  for (let i = 0; i < line.length; i++) {
-    const c = line[i]
-    if (quoted && c === '"' && line[i + 1] === '"') {
-      cell += '"'
-      i++
-    } else if (c === '"') quoted = !quoted
-    else if (c === separator && !quoted) {
-      cells.push(cell.trim())
-      cell = ''
-    } else cell += c
-  }
-  if (quoted) {
-    throw unreadable(
-      `${file}:${index + 1}: a quote is opened and not closed. Mend or remove the line.`
-    )
-  }
-  cells.push(cell.trim())
-  return cells
+function cellsAt(line: string, separator: string, file: string, index: number): string[] {
+  const cells = cellsOf(line, separator)
+  if (cells) return cells
+  throw unreadable(
+    `${file}:${index + 1}: a quote is opened and not closed. Mend or remove the line.`
+  )
 }
 
 function timeColumn(header: string[], wanted: string | undefined, where: string): number {

@@ -1,4 +1,5 @@
 import type { Value } from '../../core/contract/reading.ts'
+import { cellsOf, separatorOf } from '../../core/runtime/csv.ts'
 import { OperationalError } from '../../core/runtime/errors.ts'
 import { nearestName } from '../../core/runtime/nearest.ts'
 import type { HistoryParser, HistoryReading, ParserContext } from './history.ts'
@@ -221,33 +222,6 @@ function columnNamed(header: string[], name: string, option: string, where: stri
   throw unreadable(
     `${where}: ${option} names ${quoted(name)}, which is no column.${hint} There are: ${listed(header)}.`
   )
-}
-
-function separatorOf(header: string): string {
-  const counts = [',', ';', '\t'].map(s => ({ s, n: header.split(s).length }))
-  return counts.reduce((best, c) => (c.n > best.n ? c : best)).s
-}
-
-/** A quoted cell may hold the separator, and `""` for a quote. @returns undefined: not closed. */
-function cellsOf(line: string, separator: string): string[] | undefined {
-  if (!line.includes('"')) return line.split(separator).map(c => c.trim())
-  const cells: string[] = []
-  let cell = ''
-  let open = false
-  for (let i = 0; i < line.length; i++) {
-    const c = line[i]
-    if (open && c === '"' && line[i + 1] === '"') {
-      cell += '"'
-      i++
-    } else if (c === '"') open = !open
-    else if (c === separator && !open) {
-      cells.push(cell.trim())
-      cell = ''
-    } else cell += c
-  }
-  if (open) return undefined
-  cells.push(cell.trim())
-  return cells
 }
 
 function plain(name: string): string {
