@@ -1,8 +1,8 @@
-import fs from 'node:fs'
 import path from 'node:path'
 import { messageOf, OperationalError } from '../../core/runtime/errors.ts'
 import type { NabProfile } from '../../detector/evaluate/nab.ts'
 import type { JudgedSeries, LabelledSeries } from '../../detector/evaluate/nab-report.ts'
+import { entriesOf, readText, unreadable, writeLines } from './benchmark-files.ts'
 
 /**
  * Reads NAB's data and labels.
@@ -68,14 +68,7 @@ export function writeNab(directory: string, judged: readonly JudgedSeries[]): vo
       const value = Number.isFinite(series.values[row]) ? series.values[row] : ''
       lines.push(`${timestampOf(series.at[row])},${value},${scores[row]}`)
     }
-    const file = path.join(directory, series.name)
-    try {
-      fs.mkdirSync(path.dirname(file), { recursive: true })
-      fs.writeFileSync(file, `${lines.join('\n')}\n`)
-    } catch (error) {
-      const message = `'${file}' cannot be written: ${messageOf(error)}. Choose another --out.`
-      throw new OperationalError('DIRECTORY_UNUSABLE', message, { cause: error })
-    }
+    writeLines(path.join(directory, series.name), lines)
   }
 }
 
@@ -89,14 +82,6 @@ function csvFiles(data: string): string[] {
     }
   }
   return names.sort()
-}
-
-function entriesOf(directory: string): fs.Dirent[] {
-  try {
-    return fs.readdirSync(directory, { withFileTypes: true })
-  } catch (error) {
-    throw unreadable(`'${directory}' cannot be read: ${messageOf(error)}`, error)
-  }
 }
 
 function parseCsv(file: string, text: string): { at: Float64Array; values: Float64Array } {
@@ -141,16 +126,4 @@ function readJson(file: string): Record<string, unknown> {
     return value as Record<string, unknown>
   }
   throw unreadable(`'${file}': expected a JSON object`)
-}
-
-function readText(file: string): string {
-  try {
-    return fs.readFileSync(file, 'utf8')
-  } catch (error) {
-    throw unreadable(`'${file}' cannot be read: ${messageOf(error)}`, error)
-  }
-}
-
-function unreadable(message: string, cause?: unknown): OperationalError {
-  return new OperationalError('INPUT_UNREADABLE', message, { cause })
 }

@@ -1,4 +1,5 @@
 import type { NabReport } from '../../detector/evaluate/nab-report.ts'
+import { table } from '../log/text.ts'
 
 /** A table for people: one line a detector. */
 export function nabText(reports: readonly NabReport[], chosen: string): string {
@@ -12,9 +13,9 @@ export function nabText(reports: readonly NabReport[], chosen: string): string {
     (7 * report.falseEpisodesPerSeriesDay).toFixed(2),
     report.delayMsMedian === null ? '-' : `${(report.delayMsMedian / 3_600_000).toFixed(1)} h`
   ])
-  const widths = header.map((_, i) => Math.max(...[header, ...rows].map(row => row[i].length)))
-  const lines = [header, ...rows].map(row =>
-    row.map((cell, i) => (i === 0 ? cell.padEnd(widths[i]) : cell.padStart(widths[i]))).join('  ')
+  const lines = table(
+    header.map((title, i) => ({ title, right: i > 0 })),
+    rows
   )
   return `${lines.join('\n')}
 

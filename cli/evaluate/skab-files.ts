@@ -1,7 +1,6 @@
-import fs from 'node:fs'
 import path from 'node:path'
-import { messageOf, OperationalError } from '../../core/runtime/errors.ts'
 import { SKAB_TRAINING_ROWS, type SkabFile, type SkabResult } from '../../detector/evaluate/skab.ts'
+import { entriesOf, readText, unreadable, writeLines } from './benchmark-files.ts'
 
 const FREE = 'anomaly-free'
 const TIME = 'datetime'
@@ -44,15 +43,8 @@ export function readSkab(directory: string): { free: SkabFile; files: SkabFile[]
 /** Writes `<folder>/<file>.csv` with `datetime,alarm`, a line a row; rows that were learned are 0. */
 export function writeSkab(directory: string, results: readonly SkabResult[]): void {
   for (const { file, alarms } of results) {
-    const target = path.join(directory, file.name)
-    const lines = file.times.map((time, t) => `${time},${alarms[t]}`)
-    try {
-      fs.mkdirSync(path.dirname(target), { recursive: true })
-      fs.writeFileSync(target, `datetime,alarm\n${lines.join('\n')}\n`)
-    } catch (error) {
-      const message = `'${target}' cannot be written: ${messageOf(error)}. Choose another --out.`
-      throw new OperationalError('DIRECTORY_UNUSABLE', message, { cause: error })
-    }
+    const rows = file.times.map((time, t) => `${time},${alarms[t]}`)
+    writeLines(path.join(directory, file.name), ['datetime,alarm', ...rows])
   }
 }
 
@@ -94,24 +86,4 @@ function checkAgainst(free: SkabFile, file: SkabFile): void {
   const missing = file.metrics.filter(metric => !free.metrics.includes(metric))
   if (missing.length === 0) return
   throw unreadable(`'${free.name}' lacks ${missing.join(', ')}, which '${file.name}' has`)
-}
-
-function entriesOf(directory: string): fs.Dirent[] {
-  try {
-    return fs.readdirSync(directory, { withFileTypes: true })
-  } catch (error) {
-    throw unreadable(`'${directory}' cannot be read: ${messageOf(error)}`, error)
-  }
-}
-
-function readText(file: string): string {
-  try {
-    return fs.readFileSync(file, 'utf8')
-  } catch (error) {
-    throw unreadable(`'${file}' cannot be read: ${messageOf(error)}`, error)
-  }
-}
-
-function unreadable(message: string, cause?: unknown): OperationalError {
-  return new OperationalError('INPUT_UNREADABLE', message, { cause })
 }

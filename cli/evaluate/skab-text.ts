@@ -5,19 +5,20 @@ import {
   type SkabCounts,
   type SkabResult
 } from '../../detector/evaluate/skab.ts'
+import { table } from '../log/text.ts'
+
+const COLUMNS = ['', 'FAR %', 'MAR %', 'F1', 'rows', 'anomalous']
 
 /** A table for people: one line a file, and all of them pooled. */
 export function skabText(results: readonly SkabResult[], budget: string): string {
-  const lines = [
-    ['', 'FAR %', 'MAR %', 'F1', 'rows', 'anomalous'],
-    ...results.map(({ file, counts }) => cells(`  ${file.name}`, counts)),
-    cells('* pooled', addCounts(results.map(r => r.counts)))
-  ]
-  const widths = lines[0].map((_, i) => Math.max(...lines.map(line => line[i].length)))
-  const table = lines.map(line =>
-    line.map((c, i) => (i === 0 ? c.padEnd(widths[i]) : c.padStart(widths[i]))).join('  ')
+  const lines = table(
+    COLUMNS.map((title, i) => ({ title, right: i > 0 })),
+    [
+      ...results.map(({ file, counts }) => cells(`  ${file.name}`, counts)),
+      cells('* pooled', addCounts(results.map(r => r.counts)))
+    ]
   )
-  return `${table.join('\n')}
+  return `${lines.join('\n')}
 
 The first ${SKAB_TRAINING_ROWS} rows of each file are learned and not judged. Threshold: ${budget} of
 the rows in alarm when trainings of this length on the anomaly-free recording are judged on what

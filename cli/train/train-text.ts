@@ -1,5 +1,6 @@
 import { formatDuration } from '../../core/runtime/units.ts'
 import type { MetricReport, TrainingReport } from '../../detector/train/training-report.ts'
+import { table } from '../log/text.ts'
 import type { Recorded } from './recorded-history.ts'
 
 const ALERTS_SHOWN = 20
@@ -8,7 +9,7 @@ const ALERTS_SHOWN = 20
 export function trainText(report: TrainingReport, recorded: Recorded, files: string[]): string {
   return [
     learnedText(report, recorded),
-    table(report.metrics),
+    metricsTable(report.metrics),
     thresholdText(report),
     alertsText(report),
     `Wrote ${files.join(' and ')}.`
@@ -34,21 +35,15 @@ function learnedText(report: TrainingReport, recorded: Recorded): string {
   return lines.join('\n')
 }
 
-function table(metrics: readonly MetricReport[]): string {
-  const header = ['metric', 'mean', 'sd', 'forecast']
+function metricsTable(metrics: readonly MetricReport[]): string {
   const rows = metrics.map(({ metric, mean, std, forecast }) => [
     metric,
     short(mean),
     short(std),
     percent(forecast)
   ])
-  const all = [header, ...rows]
-  const widths = header.map((_, i) => Math.max(...all.map(row => row[i].length)))
-  return all
-    .map(row =>
-      row.map((c, i) => (i === 0 ? c.padEnd(widths[i]) : c.padStart(widths[i]))).join('  ')
-    )
-    .join('\n')
+  const columns = ['metric', 'mean', 'sd', 'forecast'].map((title, i) => ({ title, right: i > 0 }))
+  return table(columns, rows).join('\n')
 }
 
 function thresholdText({ threshold }: TrainingReport): string {
