@@ -1,28 +1,8 @@
-/**
- * Light and dark by the reader's preference; the look of the replay's report. What matters is told by
- * colour, shape and word, so that none is needed alone; the colours are those of M. Okabe & K. Ito,
- * Color Universal Design, 2008.
- */
-export const STYLE = `
-:root {
-  color-scheme: light dark;
-  --page: #f4f6f8; --card: #fff; --ink: #15202b; --muted: #5a6773; --rule: #e1e6eb; --grid: #edf0f3;
-  --value: #0a5e9c; --band: #56b4e9; --band-alpha: .26;
-  --ok: #00805d; --critical: #d55e00; --warning: #e69f00; --info: #5f7f9e; --critical-text: #a84300; --shadow: 0 1px 2px #0f1f2f14, 0 4px 16px #0f1f2f0d;
-}
-@media (prefers-color-scheme: dark) {
-  :root {
-    --page: #0d1216; --card: #161d23; --ink: #e6ebf0; --muted: #93a1ae; --rule: #28323b; --grid: #202930;
-    --value: #7cc4f5; --band: #56b4e9; --band-alpha: .2;
-    --ok: #2fc197; --critical: #ff8a3c; --warning: #f2b632; --info: #8fb0cf; --critical-text: #ffa366; --shadow: none;
-  }
-}
-* { box-sizing: border-box }
-[hidden] { display: none !important }
-body { margin: 0; background: var(--page); color: var(--ink); -webkit-text-size-adjust: 100%;
-  font: 15px/1.5 system-ui, -apple-system, 'Segoe UI', Roboto, 'Helvetica Neue', sans-serif; font-variant-numeric: tabular-nums }
+import { LOOK } from '../look.ts'
+
+export const STYLE = `${LOOK}[hidden] { display: none !important }
 main { max-width: 1080px; margin: 0 auto; padding: 28px 28px 56px }
-a { color: inherit } h1, h2, p { margin: 0 }
+h1, h2, p { margin: 0 }
 code, pre { font: 13.5px/1.6 ui-monospace, SFMono-Regular, Menlo, Consolas, monospace }
 .faint, .sub { color: var(--muted) } .sub { overflow-wrap: anywhere }
 .top { display: flex; flex-wrap: wrap; gap: 0 16px; align-items: baseline; justify-content: space-between; font-size: 14px }

@@ -1,26 +1,6 @@
-/**
- * Light and dark by the reader's preference. Severity is told by colour, shape and word, so that none
- * of them is needed alone; the colours are those of M. Okabe & K. Ito, Color Universal Design, 2008.
- */
-export const STYLE = `
-:root {
-  color-scheme: light dark;
-  --page: #f4f6f8; --card: #fff; --ink: #15202b; --muted: #5a6773; --rule: #e1e6eb; --grid: #edf0f3;
-  --value: #0a5e9c; --band: #56b4e9; --band-alpha: .26; --score: #7b8894;
-  --critical: #d55e00; --warning: #e69f00; --info: #5f7f9e; --label: #b0569a; --shadow: 0 1px 2px #0f1f2f14, 0 4px 16px #0f1f2f0d;
-}
-@media (prefers-color-scheme: dark) {
-  :root {
-    --page: #0d1216; --card: #161d23; --ink: #e6ebf0; --muted: #93a1ae; --rule: #28323b; --grid: #202930;
-    --value: #7cc4f5; --band: #56b4e9; --band-alpha: .2; --score: #8796a4;
-    --critical: #ff8a3c; --warning: #f2b632; --info: #8fb0cf; --label: #df8fc9; --shadow: none;
-  }
-}
-* { box-sizing: border-box }
-body { margin: 0; background: var(--page); color: var(--ink); -webkit-text-size-adjust: 100%;
-  font: 15px/1.5 system-ui, -apple-system, 'Segoe UI', Roboto, 'Helvetica Neue', sans-serif; font-variant-numeric: tabular-nums }
-main { max-width: 1180px; margin: 0 auto; padding: 40px 28px 64px }
-a { color: inherit }
+import { LOOK } from '../../look.ts'
+
+export const STYLE = `${LOOK}main { max-width: 1180px; margin: 0 auto; padding: 40px 28px 64px }
 h1, h2, h3, p { margin: 0 }
 h1 { font-size: 15px; font-weight: 600; color: var(--muted) }
 .headline { font-size: clamp(26px, 4.2vw, 42px); line-height: 1.15; letter-spacing: -.02em; font-weight: 680; margin: 6px 0 10px; text-wrap: balance }
