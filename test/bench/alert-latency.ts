@@ -3,13 +3,12 @@ import path from 'node:path'
 import { promisify } from 'node:util'
 import type { AlertEvent } from '../../core/contract/alert-event.ts'
 import { TOPICS } from '../../core/contract/topics.ts'
-import { KAFKA_CONSUMER_RETRY } from '../../core/kafka/client.ts'
 import { uniqueTopic } from '../kit/kafka.ts'
 import type { AlertFleetResult } from './alert-fleet.ts'
+import { medianSpread, type Spread, spreadOf, watchArrivals } from './arrivals.ts'
 import { BenchAgent, type DeliveryMode } from './bench-agent.ts'
 import { type BenchKafka, startBenchKafka } from './bench-kafka.ts'
 import type { BenchOptions } from './options.ts'
-import { medianBy, percentile } from './report.ts'
 
 const ROUNDS = 3
 const RATE = 1_000
@@ -19,18 +18,14 @@ const DEVICES = 947
 const WARM_UP_READINGS = 60
 const SPIKES = 400
 const SECONDS = 40
-const ARRIVAL_MS_MAX = 30_000
 const ASKED = { at_least_once: { p99: 50 } }
 const FLEET = path.join(import.meta.dirname, 'alert-fleet.js')
 const run = promisify(execFile)
 
-interface AlertLatencyRun {
+interface AlertLatencyRun extends Spread {
   alerts: number
   /** Raised on a usual reading. */
   unasked: number
-  p50: number
-  p99: number
-  max: number
 }
 
 /**
@@ -80,11 +75,8 @@ async function runAgent(
     const { stdout } = await run(process.execPath, [FLEET, ...plan.map(String)])
     const told = JSON.parse(stdout) as AlertFleetResult
     const latencies = await alerts.of(told.spikes)
-    const sorted = Float64Array.from(latencies).sort()
-    return {
-      ...{ alerts: sorted.length, unasked: alerts.raised - sorted.length },
-      ...{ p50: percentile(sorted, 0.5), p99: percentile(sorted, 0.99), max: percentile(sorted, 1) }
-    }
+    const { length } = latencies
+    return { alerts: length, unasked: alerts.raised - length, ...spreadOf(latencies) }
   } finally {
     await alerts.close()
     await agent.remove()
@@ -99,52 +91,25 @@ interface RaisedAlerts {
   close(): Promise<void>
 }
 
-/** A `read_committed` consumer of a site's alerts. Resolves when it would miss nothing. */
 async function listen(kafka: BenchKafka, site: string): Promise<RaisedAlerts> {
-  const consumer = kafka.client().consumer({
-    groupId: uniqueTopic('bench-alerts'),
-    ...{ minBytes: 1, maxWaitTimeInMs: 50, retry: KAFKA_CONSUMER_RETRY }
-  })
   const arrivedAt = new Map<string, number>()
-  let wake = () => {}
-  const joined = new Promise(resolve => consumer.on('consumer.group_join', resolve))
-  await consumer.connect()
-  await consumer.subscribe({ topic: TOPICS.alerts, fromBeginning: true })
-  await consumer.run({
-    autoCommit: false,
-    partitionsConsumedConcurrently: 6,
-    eachBatch: async ({ batch }) => {
-      const now = performance.timeOrigin + performance.now()
-      for (const { value } of batch.messages) {
-        const { data } = JSON.parse(value!.toString()) as AlertEvent
-        if (data.site !== site || data.state !== 'raised' || data.kind !== 'anomaly') continue
-        arrivedAt.set(`${data.device} ${Date.parse(data.startedAt)}`, now)
-      }
-      wake()
-    }
+  const arrivals = await watchArrivals(kafka, TOPICS.alerts, (value, at) => {
+    const { data } = JSON.parse(value.toString()) as AlertEvent
+    if (data.site !== site || data.state !== 'raised' || data.kind !== 'anomaly') return
+    arrivedAt.set(`${data.device} ${Date.parse(data.startedAt)}`, at)
   })
-  await joined
   return {
     get raised() {
       return arrivedAt.size
     },
     async of(spikes) {
-      const deadline = performance.now() + ARRIVAL_MS_MAX
-      const missing = () => spikes.filter(({ device, at }) => !arrivedAt.has(`${device} ${at}`))
-      while (missing().length > 0) {
-        const left = deadline - performance.now()
-        if (left <= 0) throw new Error(`no alert about ${JSON.stringify(missing())}`)
-        await new Promise<void>(resolve => {
-          const timer = setTimeout(resolve, left)
-          wake = () => {
-            clearTimeout(timer)
-            resolve()
-          }
-        })
-      }
+      await arrivals.until(() => {
+        const missing = spikes.filter(({ device, at }) => !arrivedAt.has(`${device} ${at}`))
+        return missing.length > 0 ? `no alert about ${JSON.stringify(missing)}` : undefined
+      })
       return spikes.map(({ device, at }) => arrivedAt.get(`${device} ${at}`)! - at)
     },
-    close: () => consumer.disconnect()
+    close: arrivals.close
   }
 }
 
@@ -153,8 +118,6 @@ function summary(runs: readonly AlertLatencyRun[]): AlertLatencyRun {
   return {
     alerts: all(each => each.alerts),
     unasked: all(each => each.unasked),
-    p50: medianBy(runs, each => each.p50),
-    p99: medianBy(runs, each => each.p99),
-    max: medianBy(runs, each => each.max)
+    ...medianSpread(runs)
   }
 }

@@ -1,11 +1,11 @@
 import { setInterval } from 'node:timers/promises'
-import { KAFKA_CONSUMER_RETRY, type Message } from '../../core/kafka/client.ts'
-import { uniqueTopic } from '../kit/kafka.ts'
+import type { Message } from '../../core/kafka/client.ts'
+import { medianSpread, type Spread, spreadOf, watchArrivals } from './arrivals.ts'
 import { BenchAgent, type DeliveryMode } from './bench-agent.ts'
 import { type BenchKafka, startBenchKafka } from './bench-kafka.ts'
 import { type BenchOptions, scaled } from './options.ts'
 import { Payload } from './payload.ts'
-import { medianBy, percentile, round2 } from './report.ts'
+import { round2 } from './report.ts'
 import { PAYLOAD_BYTES, runLoad } from './run-load.ts'
 
 const ROUNDS = 5
@@ -14,14 +14,7 @@ const MESSAGES = 10_000
 const WARM_UP = 5_000
 /** The agent's own default of `uplink.linger`. */
 const DIRECT_TICK_MS = 5
-const ARRIVAL_MS_MAX = 30_000
 const ASKED = { at_least_once: { p99: 25 }, exactly_once: { p99: 250 } }
-
-interface LatencyRun {
-  p50: number
-  p99: number
-  max: number
-}
 
 /**
  * From publish to what a Kafka consumer is given, at 1,000 messages a second, beside a producer
@@ -32,7 +25,7 @@ export async function benchLatency(options: BenchOptions): Promise<unknown> {
   const rounds = options.rounds ?? ROUNDS
   const kafka = await startBenchKafka()
   try {
-    const runs: Record<DeliveryMode | 'direct', LatencyRun[]> = {
+    const runs: Record<DeliveryMode | 'direct', Spread[]> = {
       at_least_once: [],
       exactly_once: [],
       direct: []
@@ -42,7 +35,7 @@ export async function benchLatency(options: BenchOptions): Promise<unknown> {
       runs.exactly_once.push(await runAgent(kafka, 'exactly_once', options))
       runs.direct.push(await runDirect(kafka, options))
     }
-    const [atLeastOnce, exactlyOnce, direct] = Object.values(runs).map(summary)
+    const [atLeastOnce, exactlyOnce, direct] = Object.values(runs).map(medianSpread)
     return {
       benchmark: 'latency',
       ...{ perSecond: RATE, messages: scaled(MESSAGES, options), rounds },
@@ -62,7 +55,7 @@ async function runAgent(
   kafka: BenchKafka,
   delivery: DeliveryMode,
   { profile, ...options }: BenchOptions
-): Promise<LatencyRun> {
+): Promise<Spread> {
   const topic = await kafka.newTopic()
   const agent = await BenchAgent.start({ kafka: kafka.address, topic, delivery, profile })
   const arrivals = await listen(kafka, topic)
@@ -73,14 +66,14 @@ async function runAgent(
     await arrivals.until(warmUp.acknowledged)
     const { acknowledged } = await load(scaled(MESSAGES, { ...options, profile }))
     await arrivals.until(warmUp.acknowledged + acknowledged)
-    return of(arrivals.latencies.slice(warmUp.acknowledged))
+    return spreadOf(arrivals.latencies.slice(warmUp.acknowledged))
   } finally {
     await arrivals.close()
     await agent.remove()
   }
 }
 
-async function runDirect(kafka: BenchKafka, options: BenchOptions): Promise<LatencyRun> {
+async function runDirect(kafka: BenchKafka, options: BenchOptions): Promise<Spread> {
   const topic = await kafka.newTopic()
   const producer = kafka.client().producer({ idempotent: true, maxInFlightRequests: 1 })
   await producer.connect()
@@ -102,78 +95,34 @@ async function runDirect(kafka: BenchKafka, options: BenchOptions): Promise<Late
       if (made === count) break
     }
     await arrivals.until(count)
-    return of(arrivals.latencies.slice(warmUp))
+    return spreadOf(arrivals.latencies.slice(warmUp))
   } finally {
     await arrivals.close()
     await producer.disconnect()
   }
 }
 
-interface Arrivals {
+interface Latencies {
   /** Ms, in the order of arrival. */
   readonly latencies: number[]
   until(count: number): Promise<void>
   close(): Promise<void>
 }
 
-/** A `read_committed` consumer that is told at once. Resolves when it would miss nothing. */
-async function listen(kafka: BenchKafka, topic: string): Promise<Arrivals> {
-  const consumer = kafka.client().consumer({
-    groupId: uniqueTopic('bench-latency'),
-    ...{ minBytes: 1, maxWaitTimeInMs: 50, retry: KAFKA_CONSUMER_RETRY }
-  })
+async function listen(kafka: BenchKafka, topic: string): Promise<Latencies> {
   const latencies: number[] = []
-  let wake = () => {}
-  const joined = new Promise(resolve => consumer.on('consumer.group_join', resolve))
-  await consumer.connect()
-  await consumer.subscribe({ topic, fromBeginning: true })
-  await consumer.run({
-    autoCommit: false,
-    partitionsConsumedConcurrently: 6,
-    eachBatch: async ({ batch }) => {
-      const now = performance.timeOrigin + performance.now()
-      for (const { value } of batch.messages) {
-        const { ts } = JSON.parse(value!.toString('latin1')) as { ts: number }
-        latencies.push(now - ts)
-      }
-      wake()
-    }
+  const arrivals = await watchArrivals(kafka, topic, (value, at) => {
+    const { ts } = JSON.parse(value.toString('latin1')) as { ts: number }
+    latencies.push(at - ts)
   })
-  await joined
   return {
     latencies,
     async until(count) {
-      const deadline = performance.now() + ARRIVAL_MS_MAX
-      while (latencies.length < count) {
-        const left = deadline - performance.now()
-        if (left <= 0) throw new Error(`${latencies.length} of ${count} messages arrived`)
-        await new Promise<void>(resolve => {
-          const timer = setTimeout(resolve, left)
-          wake = () => {
-            clearTimeout(timer)
-            resolve()
-          }
-        })
-      }
+      await arrivals.until(() =>
+        latencies.length < count ? `${latencies.length} of ${count} messages arrived` : undefined
+      )
       if (latencies.length > count) throw new Error(`${latencies.length} arrived, not ${count}`)
     },
-    close: () => consumer.disconnect()
-  }
-}
-
-function of(latencies: number[]): LatencyRun {
-  const sorted = Float64Array.from(latencies).sort()
-  return {
-    p50: percentile(sorted, 0.5),
-    p99: percentile(sorted, 0.99),
-    max: percentile(sorted, 1)
-  }
-}
-
-function summary(runs: readonly LatencyRun[]): LatencyRun {
-  return {
-    p50: medianBy(runs, run => run.p50),
-    p99: medianBy(runs, run => run.p99),
-    max: medianBy(runs, run => run.max)
+    close: arrivals.close
   }
 }
