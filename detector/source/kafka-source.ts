@@ -22,6 +22,11 @@ const SESSION_TIMEOUT_MS = 10_000
 const REBALANCE_TIMEOUT_MS = 20_000
 /** Longer than any answer of Kafka's takes: a consumer that shows no sign of life is replaced. */
 const HANG_MS_MAX = 60_000
+/**
+ * Until a group takes a new member: first, one that is gone without a word has to run out of time. Given
+ * up sooner, the new one would be the next that the group waits for.
+ */
+const JOIN_MS_MAX = SESSION_TIMEOUT_MS + REBALANCE_TIMEOUT_MS
 const CLOSE_MS_MAX = 5_000
 const RETRY_MS_MIN = 500
 const RETRY_MS_MAX = 15_000
@@ -108,6 +113,7 @@ export class KafkaSource {
   #stop: (error?: unknown) => void = () => {}
   #defect: DefectError | undefined
   #signAt = 0
+  #isMember = false
 
   constructor(options: KafkaSourceOptions) {
     this.#options = options
@@ -171,6 +177,7 @@ export class KafkaSource {
       retry: { ...KAFKA_CONSUMER_RETRY, restartOnFailure: async () => false }
     })
     this.#consumer = consumer
+    this.#isMember = false
     const stopped = new Promise<void>((resolve, reject) => {
       this.#stop = error => (error === undefined ? resolve() : reject(error))
     })
@@ -228,6 +235,7 @@ export class KafkaSource {
   #joined(assignment: Readonly<Record<string, number[]>>): void {
     const { consumer, logger, onRebalance } = this.#options
     this.#signAt = performance.now()
+    this.#isMember = true
     this.state = 'reading'
     this.error = undefined
     onRebalance()
@@ -413,7 +421,7 @@ export class KafkaSource {
   #watch(kafka: Kafka): void {
     const { hangMsMax = HANG_MS_MAX, logger, group } = this.#options
     const quietMs = performance.now() - this.#signAt
-    if (quietMs < hangMsMax) return
+    if (quietMs < (this.#isMember ? hangMsMax : Math.max(hangMsMax, JOIN_MS_MAX))) return
     logger.warn(
       { event: 'detector.consumer_hangs', group },
       `Kafka's consumer has not fetched for ${Math.round(quietMs / 1000)} s: it is replaced.`
