@@ -14,8 +14,10 @@ const DOCUMENTS = [
   'agent/DESIGN.md',
   'detector/DESIGN.md',
   'core/log/FORMAT.md',
-  'deploy/KAFKA.md',
-  'deploy/OPERATING.md'
+  ...fs
+    .readdirSync(path.join(root, 'deploy'))
+    .filter(name => name.endsWith('.md'))
+    .map(name => `deploy/${name}`)
 ]
 
 interface Block {
@@ -41,7 +43,10 @@ const commands = blocks
       .map(line => [document, line] as const)
   )
 
-test.each(blocks.filter(({ language }) => language === 'yaml'))(
+/** Prometheus' own. */
+const isForeign = ({ text }: Block) => text.startsWith('scrape_configs:')
+
+test.each(blocks.filter(block => block.language === 'yaml' && !isForeign(block)))(
   'a configuration shown in $document is valid',
   async ({ text }) => {
     const directory = temporaryDirectory()
@@ -60,6 +65,8 @@ test.each(commands)('a command shown in %s can be given: %s', (_, line) => {
     const own = /^(?:npx|sudo)? ?fieldline (.*)/.exec(command)?.[1]
     if (own !== undefined) expectKnown(own)
     else if (SYSTEM.test(command)) expect(existsInDeploy(command)).toBe(true)
+    else if (EXAMPLE.test(command))
+      expect(fs.existsSync(path.join(root, exampleOf(command)))).toBe(true)
     else if (command.startsWith('npm run ')) expect(scripts()).toContain(command.split(' ')[2])
     else
       expect(command).toMatch(
@@ -67,6 +74,13 @@ test.each(commands)('a command shown in %s can be given: %s', (_, line) => {
       )
   }
 })
+
+/** Run by test/deploy/subscribers.test.ts. */
+const EXAMPLE = /^(?:pip install -r|python|java -cp 'lib\/\*') (?<file>deploy\/examples\/\S+)/
+
+function exampleOf(command: string): string {
+  return EXAMPLE.exec(command)?.groups?.file ?? ''
+}
 
 /** Our script, our package or our unit. */
 const SYSTEM =
