@@ -70,7 +70,7 @@ test.each(commands)('a command shown in %s can be given: %s', (_, line) => {
     else if (command.startsWith('npm run ')) expect(scripts()).toContain(command.split(' ')[2])
     else
       expect(command).toMatch(
-        /^(npm (ci|test)|mosquitto_pub -q 1 -t telemetry\/|mosquitto_sub -v -q 1 -t 'alerts\/#'$|curl -s http:|npm (sbom|audit) )/
+        /^(npm (ci|test)|mosquitto_pub -q 1 -t telemetry\/|mosquitto_sub -v -q 1 -t 'alerts\/#'$|curl -s http:|ssh -L 8080:127\.0\.0\.1:8080 )/
       )
   }
 })
