@@ -1,15 +1,16 @@
 import { join } from 'node:path'
 import { messageOf } from '../../core/runtime/errors.ts'
 import { localKafkaAvailability } from '../local-kafka.ts'
+import { paintFor } from '../terminal/paint.ts'
 import type { Picture, Scene, ShownAlert } from './frame.ts'
 import { Observer } from './observer.ts'
 import { AGENT_LOG } from './places.ts'
 import type { DemoResult } from './result.ts'
-import { openScreen, paintFor, type Screen } from './screen.ts'
+import { openScreen, type Screen } from './screen.ts'
 import { CHAPTERS, CHAPTERS_AWAY, type Play, play, playAway } from './script.ts'
 import { Stage } from './stage.ts'
 import { renderResult } from './tables.ts'
-import { NO_PAINT } from './text.ts'
+
 import { FAST, FULL } from './timeline.ts'
 
 export interface DemoFlags {
@@ -151,7 +152,7 @@ function report(
   keep: boolean
 ): void {
   if (flags.json) process.stdout.write(`${JSON.stringify(result)}\n`)
-  else stream.write(renderResult(result, stream.isTTY ? paintFor(process.env) : NO_PAINT))
+  else stream.write(renderResult(result, paintFor(process.env, stream)))
   if (keep) stream.write(`  Logs and data are kept in ${stage.directory}\n`)
 }
 

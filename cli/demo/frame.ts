@@ -1,16 +1,18 @@
 import type { AlertEvent } from '../../core/contract/alert-event.ts'
-import type { Observation } from './observer.ts'
 import {
   clip,
   clock,
+  labelled,
   latency,
+  MODE_COLOURS,
   type Paint,
   padEnd,
   seconds,
   sparkline,
   thousands,
   widthOf
-} from './text.ts'
+} from '../terminal/text.ts'
+import type { Observation } from './observer.ts'
 
 /** What the script wants to be told beside the numbers. */
 export interface Scene {
@@ -38,8 +40,6 @@ export interface ShownAlert {
   cleared: boolean
 }
 
-const LABEL_COLUMNS = 10
-
 /**
  * The live view: nine lines of numbers, then the latest alerts as far as the screen is high.
  *
@@ -58,10 +58,10 @@ export function renderFrame(
     '',
     `  ${paint.bold(picture.headline)}`,
     '',
-    row('devices', devicesText(picture, paint), paint),
-    row('on disk', diskText(picture, width, paint), paint),
-    row('to Kafka', kafkaText(picture, paint), paint),
-    row('alerts', alertsText(picture, paint), paint)
+    labelled('devices', devicesText(picture, paint), paint),
+    labelled('on disk', diskText(picture, width, paint), paint),
+    labelled('to Kafka', kafkaText(picture, paint), paint),
+    labelled('alerts', alertsText(picture, paint), paint)
   ]
   const room = Math.min(5, size.rows - lines.length - 2)
   const alerts = room > 0 ? picture.lastAlerts.slice(-room) : []
@@ -110,16 +110,12 @@ function titleLine(picture: Picture, width: number, paint: Paint): string {
 
 function paintedMode(picture: Picture, paint: Paint): string {
   const word = modeWord(picture)
-  const colour = MODE_COLOURS[word] ?? 'dim'
+  const colour = COLOURS[word] ?? 'dim'
   return paint[colour](`● ${word}`)
 }
 
-const MODE_COLOURS: Readonly<Record<string, keyof Paint>> = {
-  streaming: 'green',
-  draining: 'cyan',
-  buffering: 'yellow',
-  full: 'red',
-  parked: 'red',
+const COLOURS: typeof MODE_COLOURS = {
+  ...MODE_COLOURS,
   'agent killed': 'red',
   'agent silent': 'red'
 }
@@ -131,10 +127,6 @@ function rail({ chapters, chapter }: Picture, paint: Paint): string {
       return index === chapter ? paint.cyan(`▸ ${name}`) : paint.dim(`  ${name}`)
     })
     .join('  ')
-}
-
-function row(label: string, text: string, paint: Paint): string {
-  return `  ${paint.dim(padEnd(label, LABEL_COLUMNS))}${text}`
 }
 
 function devicesText(p: Picture, paint: Paint): string {

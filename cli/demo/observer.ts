@@ -1,8 +1,8 @@
 import type { AgentStatus } from '../../agent/status.ts'
 import type { AlertEvent } from '../../core/contract/alert-event.ts'
 import type { Fleet } from '../../firmware-sim/fleet.ts'
+import { RateMeter } from '../terminal/rate-meter.ts'
 import { type AlertChange, AlertFeed } from './alert-feed.ts'
-import { RateMeter } from './rate-meter.ts'
 
 /** What `/status` says, as far as the demo reads it. */
 export type StatusPage = AgentStatus & { detector: { openAlerts: AlertEvent[] } | null }

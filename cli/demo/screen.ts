@@ -1,6 +1,7 @@
 import type { WriteStream } from 'node:tty'
+import { paintFor } from '../terminal/paint.ts'
+import { clip, clock, NO_PAINT, type Paint } from '../terminal/text.ts'
 import { alertLine, type Picture, plainLine, renderFrame, type ShownAlert } from './frame.ts'
-import { clip, clock, NO_PAINT, PAINT, type Paint } from './text.ts'
 
 /** Where the demo is watched. */
 export interface Screen {
@@ -27,11 +28,6 @@ export function openScreen(options: ScreenOptions): Screen {
   return stream.isTTY && env.TERM !== 'dumb' ? new LiveScreen(options) : new PlainScreen(options)
 }
 
-/** Source: https://no-color.org, "when present and not an empty string". */
-export function paintFor(env: NodeJS.ProcessEnv): Paint {
-  return env.NO_COLOR ? NO_PAINT : PAINT
-}
-
 /** Redraws in place at the bottom; what is told scrolls away above it. */
 class LiveScreen implements Screen {
   readonly paint: Paint
@@ -43,7 +39,7 @@ class LiveScreen implements Screen {
   #closed = false
 
   constructor({ stream, env, picture }: ScreenOptions) {
-    this.paint = paintFor(env)
+    this.paint = paintFor(env, stream)
     this.#stream = stream as WriteStream
     this.#picture = picture
     process.once('exit', this.#onExit)

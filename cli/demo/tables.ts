@@ -1,6 +1,6 @@
+import { latency, type Paint, padEnd, padStart, seconds, thousands } from '../terminal/text.ts'
 import type { FaultRow } from './fault-score.ts'
 import type { DemoResult } from './result.ts'
-import { latency, type Paint, padEnd, padStart, seconds, thousands } from './text.ts'
 
 const NAME_COLUMNS = 30
 const NUMBER_COLUMNS = 9

@@ -20,6 +20,8 @@ export interface ExportOptions extends Selection {
   /** Another process owns the log: bytes behind the last record are a write under way. */
   live: boolean
   onPassed: (message: string) => void
+  /** Told now and again how many entries were written. */
+  onEntries?: (entries: number) => void
 }
 
 /** As much text is gathered before it is written. */
@@ -81,6 +83,7 @@ async function writeEntries(
       }
       if (entries >= limit) break
     }
+    options.onEntries?.(entries)
     if (entries >= limit) break
   }
   if (text !== '') await output.write(text)

@@ -3,8 +3,8 @@ import { nodeDisk } from '../../core/log/node-disk.ts'
 import { type RepairReport, repairLog } from '../../core/log/repair.ts'
 import { type DirectoryLock, lockDirectory } from '../../core/runtime/directory-lock.ts'
 import { messageOf, OperationalError, systemCode } from '../../core/runtime/errors.ts'
+import { Progress } from '../progress.ts'
 import type { LogPlace } from './places.ts'
-import { Progress } from './progress.ts'
 
 export interface Repaired {
   place: LogPlace

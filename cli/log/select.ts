@@ -51,13 +51,14 @@ export function parseTopicFilter(text: string): string {
   throw usage('--topic', text, `an MQTT topic filter, such as 'telemetry/+/pump-3/#': ${fault}`)
 }
 
-/** @throws {OperationalError} USAGE */
+/** The choices are told with it, for a shell to complete. @throws {OperationalError} USAGE */
 export function parseChoice<T extends string>(flag: string, choices: readonly T[]) {
-  return (text: string): T => {
+  const parse = (text: string): T => {
     const choice = choices.find(each => each === text)
     if (choice) return choice
     throw usage(flag, text, choices.join(' or '))
   }
+  return Object.assign(parse, { choices })
 }
 
 function usage(flag: string, text: string, what: string): OperationalError {

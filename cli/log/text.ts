@@ -1,4 +1,4 @@
-import { padEnd, padStart, widthOf } from '../demo/text.ts'
+import { padEnd, padStart, widthOf } from '../terminal/text.ts'
 
 /** 1536 → `1.5 KiB` */
 export function bytesText(bytes: number): string {

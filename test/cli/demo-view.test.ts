@@ -1,12 +1,20 @@
 import { expect, test } from 'vitest'
 import { AlertFeed } from '../../cli/demo/alert-feed.ts'
 import { modeWord, type Picture, plainLine, renderFrame } from '../../cli/demo/frame.ts'
-import { RateMeter } from '../../cli/demo/rate-meter.ts'
 import type { DemoResult } from '../../cli/demo/result.ts'
-import { paintFor } from '../../cli/demo/screen.ts'
 import { CHAPTERS } from '../../cli/demo/script.ts'
 import { renderResult } from '../../cli/demo/tables.ts'
-import { clip, clock, latency, NO_PAINT, PAINT, sparkline, widthOf } from '../../cli/demo/text.ts'
+import { paintFor } from '../../cli/terminal/paint.ts'
+import { RateMeter } from '../../cli/terminal/rate-meter.ts'
+import {
+  clip,
+  clock,
+  latency,
+  NO_PAINT,
+  PAINT,
+  sparkline,
+  widthOf
+} from '../../cli/terminal/text.ts'
 import { type AlertData, type AlertEvent, alertEvent } from '../../core/contract/alert-event.ts'
 
 function alert(alertId: string): AlertEvent {
@@ -78,9 +86,18 @@ test('the mode says who is away', () => {
 })
 
 test('NO_COLOR takes the colours away unless it is empty', () => {
-  expect(paintFor({ NO_COLOR: '1' })).toBe(NO_PAINT)
-  expect(paintFor({ NO_COLOR: '' })).toBe(PAINT)
-  expect(paintFor({})).toBe(PAINT)
+  const terminal = { isTTY: true }
+  expect(paintFor({ NO_COLOR: '1' }, terminal)).toBe(NO_PAINT)
+  expect(paintFor({ NO_COLOR: '' }, terminal)).toBe(PAINT)
+  expect(paintFor({}, terminal)).toBe(PAINT)
+  expect(paintFor({ TERM: 'dumb' }, terminal)).toBe(NO_PAINT)
+})
+
+test('FORCE_COLOR brings colours into a pipe, and NO_COLOR has the last word', () => {
+  expect(paintFor({}, {})).toBe(NO_PAINT)
+  expect(paintFor({ FORCE_COLOR: '1' }, {})).toBe(PAINT)
+  expect(paintFor({ FORCE_COLOR: '0' }, { isTTY: true })).toBe(NO_PAINT)
+  expect(paintFor({ FORCE_COLOR: '1', NO_COLOR: '1' }, { isTTY: true })).toBe(NO_PAINT)
 })
 
 test('clipping counts columns without colours and closes the colours it cuts', () => {

@@ -42,7 +42,7 @@ function someLook(points: [number, number][] = []): LiveLook {
     counters: { ...noCounters(), series: 1, seriesLearning: 0 } as LiveLook['counters'],
     alerts: { total: 0, devices: 0, critical: 0, shown: [] },
     cleared: [],
-    devices: { total: 1, silent: 0, matching: 1, shown: [] },
+    devices: { total: 1, silent: 0, matching: 1, shown: [], quietest: [] },
     series: {
       name: { site: 's', device: 'd', metric: 'm' },
       metrics: ['m'],
@@ -59,9 +59,9 @@ function feedOf(options: { look?: () => LiveLook; status?: () => AgentStatus } =
   let at = 1_000_000
   const feed = new DashboardFeed({
     status: options.status ?? (() => someStatus()),
-    look: async request => {
-      requests.push(structuredClone(request))
-      return (options.look ?? someLook)()
+    look: async asked => {
+      requests.push(...structuredClone(asked))
+      return asked.map(options.look ?? (() => someLook()))
     },
     views: new AgentViews({ kafka: ['k:9092'], overflow: 'block', detects: true }),
     intervalMs: 3_600_000,

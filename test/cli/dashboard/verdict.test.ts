@@ -96,11 +96,18 @@ test('an upstream broker that is away is a warning with its reason', () => {
     {
       name: 'hall-2',
       url: 'mqtt://x',
+      clientId: 'gateway-7',
+      mqttVersion: '3.1.1',
       state: 'waiting',
+      sinceAt: 0,
       connects: 0,
       received: 0,
       oversized: 0,
       alerts: 0,
+      acknowledged: 0,
+      inflight: 0,
+      granted: {},
+      retained: 'mark',
       lastError: 'refused'
     }
   ] as const

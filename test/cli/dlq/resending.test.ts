@@ -50,6 +50,16 @@ test('sent again it is what an agent with today’s routes would have sent, but 
   expect(record).toEqual({ ...wanted, headers: { ...wanted.headers, ...marks } })
 })
 
+test('MQTT 5 properties that a route took as headers are there again when it is run again', () => {
+  const route = { ...READING, mqtt_properties: ['traceparent', 'content-type', 'absent'] }
+  const properties = { userProperties: { traceparent: '00-ab' }, contentType: 'text/plain' }
+  const letter = letterOf(rendered([route], 9, 'p/p/x', '{"a":"1"}', { properties }))
+  const [{ headers }] = sent(letter, [{ ...route, value: 'payload' }])
+  expect(headers).toMatchObject({ traceparent: '00-ab', 'content-type': 'text/plain' })
+  expect(headers).not.toHaveProperty('absent')
+  expect(headers).not.toHaveProperty('fl-reason')
+})
+
 test('of several routes only the one that failed is run again', () => {
   const letter = letterOf(rendered([PUMPS, READING], 9, 'p/p/x', '{"a":"1"}'))
   expect(letter.headers['fl-route']).toBe('readings')

@@ -86,9 +86,39 @@ const BARS = '▁▂▃▄▅▆▇█'
 /** What passes through within a second is no backlog: it shall not look like a mountain. */
 const FULL_BAR_MIN = 500
 
-/** The last `width` values as bars, the highest of all of them full; a dot is next to none. */
-export function sparkline(values: readonly number[], width: number): string {
+/**
+ * The last `width` values as bars, the highest of all of them full; a dot is next to none.
+ *
+ * @param fullMin A lower highest value does not fill its bar.
+ */
+export function sparkline(
+  values: readonly number[],
+  width: number,
+  fullMin = FULL_BAR_MIN
+): string {
   const shown = values.slice(-width)
-  const highest = Math.max(FULL_BAR_MIN, ...shown)
+  const highest = Math.max(fullMin, ...shown)
   return shown.map(v => BARS[Math.round((v / highest) * BARS.length) - 1] ?? '·').join('')
+}
+
+/** @param share 0…1; what is more fills it. */
+export function barOf(share: number, width: number): string {
+  const full = Math.round(Math.min(1, Math.max(0, share)) * width)
+  return '█'.repeat(full) + '░'.repeat(width - full)
+}
+
+const LABEL_COLUMNS = 10
+
+/** A line of a picture: what it is about, and what there is to say. */
+export function labelled(label: string, text: string, paint: Paint): string {
+  return `  ${paint.dim(padEnd(label, LABEL_COLUMNS))}${text}`
+}
+
+/** Of the words that say how delivery is doing. */
+export const MODE_COLOURS: Readonly<Record<string, keyof Paint>> = {
+  streaming: 'green',
+  draining: 'cyan',
+  buffering: 'yellow',
+  full: 'red',
+  parked: 'red'
 }
