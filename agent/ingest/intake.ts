@@ -6,12 +6,18 @@ import {
 import type { DurableLog } from '../../core/log/log.ts'
 import type { Clock } from '../../core/runtime/clock.ts'
 import type { ClockSync } from '../clock-sync.ts'
+import { ByteBudget } from './wire/byte-budget.ts'
 
 /** A PUBLISH as either door hands it in: the stored message without the stamp of its receipt. */
 export type IncomingMessage = Omit<
   StoredMessage,
   'receivedAt' | 'monotonicMs' | 'bootId' | 'clockUnsynced'
 >
+
+/** Whoever is told how many of its bytes wait for their sync: a connection. */
+export interface BytesHolder {
+  heldBytes: number
+}
 
 export interface IntakeCounters {
   /** Stored, by QoS. */
@@ -25,7 +31,7 @@ export interface IntakeCounters {
 
 /**
  * The way into the telemetry log: stamps a message with both clocks, encodes it, and says when it
- * is stored. Bounded: at most `inflightBytesMax` wait for their sync, over all connections.
+ * is stored. Bounded by one budget over all doors: they put no more under way while it is full.
  */
 export class Intake {
   readonly counters: IntakeCounters = {
@@ -36,41 +42,44 @@ export class Intake {
   }
   readonly #log: DurableLog
   readonly #clock: ClockSync
-  readonly #inflightBytesMax: number
+  /** Over all connections: what waits for its sync, and what the doors hold of unfinished packets. */
+  readonly budget: ByteBudget
   readonly #monotonic: () => number
   /** Told how long a message waited for its sync, s. */
   onStored: (seconds: number) => void = () => {}
   #inflightBytes = 0
-  #waiting: (() => void)[] = []
 
   constructor(log: DurableLog, clockSync: ClockSync, inflightBytesMax: number, clock: Clock) {
     this.#log = log
     this.#clock = clockSync
     this.#monotonic = () => clock.monotonic()
-    this.#inflightBytesMax = inflightBytesMax
+    this.budget = new ByteBudget(inflightBytesMax)
   }
 
+  /** What waits for its sync. */
   get inflightBytes(): number {
     return this.#inflightBytes
   }
 
   /** Over the budget: the door should stop reading until `room` resolves. */
   get full(): boolean {
-    return this.#inflightBytes >= this.#inflightBytesMax
+    return this.budget.full
   }
 
-  /** Resolves when half the budget is free again. */
+  /** Resolves when half the budget is free again, in its turn. */
   room(): Promise<void> {
-    return new Promise(resolve => this.#waiting.push(resolve))
+    const need = Math.ceil(this.budget.bytesMax / 2)
+    return new Promise(resolve => this.budget.wait({ need, go: resolve }))
   }
 
   /**
    * Stores a QoS 1 or 2 message; resolves once it may be acknowledged. Settles in the order of the
    * calls.
    *
+   * @param holder Whose bytes they are meanwhile.
    * @throws {OperationalError} LOG_FULL, DISK_FAILED or LOG_CLOSED: it must not be acknowledged.
    */
-  async store(message: IncomingMessage): Promise<void> {
+  async store(message: IncomingMessage, holder?: BytesHolder): Promise<void> {
     const stamp = this.#clock.stamp()
     // Field by field: this runs for every message, and spreading objects was 6 % of the agent.
     const record = encodeStoredMessage({
@@ -89,6 +98,8 @@ export class Intake {
       ...(message.properties && { properties: message.properties })
     })
     this.#inflightBytes += record.length
+    this.budget.take(record.length)
+    if (holder) holder.heldBytes += record.length
     const from = this.#monotonic()
     try {
       await this.#log.append([record])
@@ -99,17 +110,19 @@ export class Intake {
       this.counters.refused++
       throw error
     } finally {
-      this.#release(record.length)
+      this.#inflightBytes -= record.length
+      if (holder) holder.heldBytes -= record.length
+      this.budget.give(record.length)
     }
   }
 
   /** Takes a QoS 0 message if there is room; nobody waits for it. */
-  offer(message: IncomingMessage): void {
+  offer(message: IncomingMessage, holder?: BytesHolder): void {
     if (this.full) {
       this.counters.droppedQos0++
       return
     }
-    this.store(message).catch(() => {
+    this.store(message, holder).catch(() => {
       // Counted as refused by store; here it is a loss, since no device will send it again.
       this.counters.refused--
       this.counters.droppedQos0++
@@ -121,13 +134,5 @@ export class Intake {
     this.#log.append([encodeClockMark(mark)]).catch(() => {
       // A log that takes nothing reports that itself.
     })
-  }
-
-  #release(bytes: number): void {
-    this.#inflightBytes -= bytes
-    if (this.#waiting.length === 0 || this.#inflightBytes > this.#inflightBytesMax / 2) return
-    const waiting = this.#waiting
-    this.#waiting = []
-    for (const resume of waiting) resume()
   }
 }

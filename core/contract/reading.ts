@@ -4,6 +4,25 @@ export interface Value {
   metric: string
   /** Finite, in the metric's own unit. */
   value: number
+  /** As its route's `fields` declare it. */
+  unit?: string
+}
+
+/** What a route declares of a leaf. */
+export interface FieldRule {
+  /** The metric's name, in place of the leaf's. */
+  as?: string | undefined
+  /** Of the value as it is then. */
+  unit?: string | undefined
+  /** The metric's value is the number sent × `scale` + `offset`, not rounded. */
+  scale?: number | undefined
+  offset?: number | undefined
+}
+
+/** The wanted leaves, by name; a `Set` of names takes them as they are. */
+export interface Fields {
+  has(name: string): boolean
+  get?(name: string): FieldRule | undefined
 }
 
 /** What a payload says, decoded by its route's codec. */
@@ -42,6 +61,8 @@ export type DecodeResult =
  *
  * @param metric The topic's `{metric}`, if the route has one. With it, a leaf `value` or `v`, or
  *   one named like it, is the metric itself and any other leaf is `metric.leaf`.
+ * @param fields Leaves by their name, with or without the topic's metric; those that are not among
+ *   them are no series. A bare number always is one, and is scaled like a leaf.
  * @param withUnusable Also name the leaves that are null or text.
  * @returns One payload, or one an element for a top-level array of objects; a payload without a
  *   number has no values. Booleans, strings and nulls are no values.
@@ -50,19 +71,19 @@ export function decodePayload(
   codec: Codec,
   payload: Uint8Array,
   metric: string | undefined,
-  fields?: ReadonlySet<string>,
+  fields?: Fields,
   withUnusable = false
 ): DecodeResult {
   if (codec === 'raw') return { ok: true, payloads: [] }
   const text = Buffer.from(payload.buffer, payload.byteOffset, payload.byteLength).toString('utf8')
-  if (codec === 'number') return decodeNumber(text, metric)
+  if (codec === 'number') return decodeNumber(text, metric, fields)
   let json: unknown
   try {
     json = JSON.parse(text)
   } catch (error) {
     return { ok: false, reason: 'not_json', detail: (error as Error).message.slice(0, 200) }
   }
-  if (typeof json === 'number') return single(metric ?? 'value', json)
+  if (typeof json === 'number') return single(metric ?? 'value', json, fields)
   const several = Array.isArray(json) && json.some(isObject)
   const elements = several ? (json as unknown[]) : [json]
   const payloads: DecodedPayload[] = []
@@ -82,21 +103,32 @@ export function decodePayload(
   return { ok: true, payloads, ...(several ? { several } : {}) }
 }
 
-function decodeNumber(text: string, metric: string | undefined): DecodeResult {
+function decodeNumber(
+  text: string,
+  metric: string | undefined,
+  fields: Fields | undefined
+): DecodeResult {
   const trimmed = text.trim()
   // Number() alone would take '', '0x10' and 'Infinity'.
   // One way to match only: a million digits and a letter must not take a quadratic time.
   if (!/^[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d+)?$/.test(trimmed)) {
     return { ok: false, reason: 'not_a_number', detail: trimmed.slice(0, 40) }
   }
-  return single(metric ?? 'value', Number(trimmed))
+  return single(metric ?? 'value', Number(trimmed), fields)
 }
 
-function single(metric: string, value: number): DecodeResult {
-  if (!Number.isFinite(value)) {
-    return { ok: false, reason: 'not_a_number', detail: 'beyond the range of a double' }
-  }
-  return { ok: true, payloads: [{ values: [{ metric, value }] }] }
+function single(name: string, number: number, fields: Fields | undefined): DecodeResult {
+  const value = measured(name, number, fields?.get?.(name))
+  if (!value) return { ok: false, reason: 'not_a_number', detail: 'beyond the range of a double' }
+  return { ok: true, payloads: [{ values: [value] }] }
+}
+
+/** @returns undefined when it is not finite, as it was sent or as it is scaled. */
+function measured(name: string, number: number, rule: FieldRule | undefined): Value | undefined {
+  const value = rule ? number * (rule.scale ?? 1) + (rule.offset ?? 0) : number
+  if (!Number.isFinite(value)) return undefined
+  const metric = rule?.as ?? name
+  return rule?.unit === undefined ? { metric, value } : { metric, value, unit: rule.unit }
 }
 
 interface Leaves {
@@ -109,11 +141,12 @@ function collectUnusable(
   path: string[],
   metric: string | undefined,
   into: string[],
-  fields: ReadonlySet<string> | undefined
+  fields: Fields | undefined
 ): void {
   if (into.length >= UNUSABLE_MAX) return
   const name = metricName(path, metric)
-  if (name.length <= METRIC_CHARS_MAX && isSeries(path, name, fields)) into.push(name)
+  if (name.length > METRIC_CHARS_MAX || !isSeries(path, name, fields)) return
+  into.push(ruleFor(path, name, fields)?.as ?? name)
 }
 
 /** @returns false when the element nests deeper than the limit. */
@@ -122,13 +155,14 @@ function collect(
   path: string[],
   metric: string | undefined,
   into: Leaves,
-  fields: ReadonlySet<string> | undefined
+  fields: Fields | undefined
 ): boolean {
   if (into.values.length >= VALUES_MAX) return true
   if (typeof node === 'number') {
     const name = metricName(path, metric)
-    if (name.length <= METRIC_CHARS_MAX && Number.isFinite(node) && isSeries(path, name, fields)) {
-      into.values.push({ metric: name, value: node })
+    if (name.length <= METRIC_CHARS_MAX && isSeries(path, name, fields)) {
+      const value = measured(name, node, ruleFor(path, name, fields))
+      if (value) into.values.push(value)
     }
     return true
   }
@@ -148,7 +182,12 @@ function collect(
   return true
 }
 
-function isSeries(path: string[], name: string, fields: ReadonlySet<string> | undefined): boolean {
+/** What is declared under the full name goes before what is declared under the leaf's own. */
+function ruleFor(path: string[], name: string, fields: Fields | undefined): FieldRule | undefined {
+  return fields?.get?.(name) ?? fields?.get?.(path.join('.'))
+}
+
+function isSeries(path: string[], name: string, fields: Fields | undefined): boolean {
   if (fields) return fields.has(name) || fields.has(path.join('.'))
   return !NO_SERIES.has((path.at(-1) ?? '').toLowerCase())
 }

@@ -1,6 +1,7 @@
 import { z } from 'zod'
 import { bytes, checkKafkaTopic, name, refuseRepeated, text } from '../runtime/config-fields.ts'
 import { nearestName } from '../runtime/nearest.ts'
+import { fieldsSchema } from './route-fields.ts'
 import { leadToOneTopic, leavesNothing } from './route-overlap.ts'
 import { TopicTemplate } from './topic-template.ts'
 import { isReservedMqttTopic, TOPICS } from './topics.ts'
@@ -64,12 +65,11 @@ const routeSchema = z
       .enum(['payload', 'reading'])
       .default('payload')
       .describe("Kafka value: the device's bytes untouched, or a reading in Fieldline's own JSON"),
-    fields: z
-      .array(text())
-      .min(1)
-      .max(1000)
+    fields: fieldsSchema
       .optional()
-      .describe('Leaves of a JSON payload that become series; all numeric ones when absent'),
+      .describe(
+        'Leaves of a JSON payload that become series, each a name or `{ name, as, unit, scale, offset }`: the value is the number sent × `scale` + `offset`; all numeric ones as they are when absent'
+      ),
     where: whereSchema
       .optional()
       .describe('Only messages that meet all of these conditions; the others are not matched'),
@@ -78,6 +78,14 @@ const routeSchema = z
       .superRefine(checkHeaders)
       .optional()
       .describe('Kafka headers of every record of this route: at most 16 and 1 KiB in all'),
+    mqtt_properties: z
+      .array(text(checkHeaderName))
+      .min(1)
+      .max(HEADERS_MAX)
+      .optional()
+      .describe(
+        'MQTT 5 properties that become Kafka headers of the same name: user properties such as `traceparent`, and `content-type`, `message-expiry`, `response-topic`, `correlation-data`'
+      ),
     sample: z
       .number()
       .meta({ minimum: 0, maximum: 1 })
@@ -113,6 +121,8 @@ const routeSchema = z
         complain('topic', `uses {metric}, which '${template.text}' does not name`)
       }
     }
+    const twice = route.mqtt_properties?.find(property => route.headers?.[property] !== undefined)
+    if (twice !== undefined) complain('mqtt_properties', `'${twice}' is a static header already`)
     if (route.value === 'reading' && route.codec === 'raw') {
       complain('value', "'reading' needs a codec that reads the payload, 'raw' does not")
     }
@@ -127,6 +137,7 @@ const routeSchema = z
     fields: route.fields,
     ...(route.where ? { where: route.where } : {}),
     ...(route.headers ? { headers: route.headers } : {}),
+    ...(route.mqtt_properties ? { mqttProperties: route.mqtt_properties } : {}),
     ...(route.sample === undefined ? {} : { sample: route.sample }),
     ...(route.drop ? { drop: true } : {})
   }))
@@ -204,6 +215,11 @@ function checkHeaders(headers: Record<string, string>, context: z.RefinementCtx)
   }
 }
 
+function checkHeaderName(name: string): void {
+  const fault = headerFault(name)
+  if (fault) throw new SyntaxError(fault)
+}
+
 function headerFault(name: string): string | undefined {
   if (/^fl-/i.test(name)) return "names that begin with 'fl-' are Fieldline's own"
   if (/^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$/.test(name)) return undefined
@@ -214,7 +230,7 @@ function headerFault(name: string): string | undefined {
 function idleFields(route: Record<string, unknown>): string[] {
   const usual: Record<string, unknown> = {
     ...{ site: undefined, topic: TOPICS.telemetry, codec: 'json', value: 'payload' },
-    ...{ fields: undefined, headers: undefined, sample: undefined }
+    ...{ fields: undefined, headers: undefined, mqtt_properties: undefined, sample: undefined }
   }
   return Object.keys(usual).filter(field => route[field] !== usual[field])
 }

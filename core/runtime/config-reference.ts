@@ -1,6 +1,7 @@
 import { alternativeFor, type SchemaNode } from './config-schema.ts'
 
-interface Row {
+/** One field of the configuration. */
+export interface ReferenceRow {
   readonly path: string
   readonly type: string
   readonly fallback: string
@@ -20,11 +21,16 @@ export function referenceTables(root: SchemaNode): string {
   return sections.join('\n')
 }
 
-function rowsOf(path: string, node: SchemaNode, required: boolean): Row[] {
+/** The same as plain data, for programs. */
+export function referenceRows(root: SchemaNode): ReferenceRow[] {
+  return Object.entries(root.properties ?? {}).flatMap(([name, node]) => rowsOf(name, node, false))
+}
+
+function rowsOf(path: string, node: SchemaNode, required: boolean): ReferenceRow[] {
   const mapping = alternativeFor(node, {})
   const list = alternativeFor(node, [])
   const inner = list.items && alternativeFor(list.items, {}).properties ? list.items : undefined
-  const own: Row = {
+  const own: ReferenceRow = {
     path,
     type: escapeCell(typeText(node)),
     fallback: required ? '*required*' : escapeCell(defaultText(node)),
@@ -39,7 +45,7 @@ function rowsOf(path: string, node: SchemaNode, required: boolean): Row[] {
   ]
 }
 
-function childRows(path: string, mapping: SchemaNode): Row[] {
+function childRows(path: string, mapping: SchemaNode): ReferenceRow[] {
   return Object.entries(mapping.properties ?? {}).flatMap(([key, child]) =>
     rowsOf(`${path}.${key}`, child, mapping.required?.includes(key) ?? false)
   )

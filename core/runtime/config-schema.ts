@@ -52,18 +52,26 @@ export function typesOf(node: SchemaNode): string[] {
   return [...own, ...(node.anyOf ?? []).flatMap(typesOf)]
 }
 
-/** The whole configuration in effect, as it would be written: defaults put in, secrets taken out. */
-export function effectiveValues(node: SchemaNode, given: unknown): unknown {
+/**
+ * The whole configuration in effect, as it would be written: defaults put in, secrets taken out.
+ *
+ * @param secretAs What stands where a secret would.
+ */
+export function effectiveValues(
+  node: SchemaNode,
+  given: unknown,
+  secretAs: (secret: unknown) => string = () => REDACTED
+): unknown {
   const value = given === undefined ? node.default : given
   if (value === undefined) return undefined
   const shape = alternativeFor(node, value)
-  if (node.writeOnly || shape.writeOnly) return REDACTED
+  if (node.writeOnly || shape.writeOnly) return secretAs(value)
   if (Array.isArray(value)) {
-    return value.map(item => (shape.items ? effectiveValues(shape.items, item) : item))
+    return value.map(item => (shape.items ? effectiveValues(shape.items, item, secretAs) : item))
   }
   if (typeof value === 'object' && value !== null && shape.properties) {
     const entries = Object.entries(shape.properties).map(
-      ([key, child]) => [key, effectiveValues(child, (value as never)[key])] as const
+      ([key, child]) => [key, effectiveValues(child, (value as never)[key], secretAs)] as const
     )
     return Object.fromEntries(entries.filter(([, child]) => child !== undefined))
   }

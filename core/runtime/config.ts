@@ -46,6 +46,8 @@ export interface LoadedConfig<T> {
   readonly value: T
   /** As it would be written in the file: defaults put in, secrets taken out. */
   readonly effective: unknown
+  /** As it was given, variables, secrets and flags put in, before the schema: never to be printed. */
+  readonly given: unknown
 }
 
 /**
@@ -100,7 +102,7 @@ export function readConfig<S extends z.ZodType>(
     const onlyFlags = findings.every(({ source }) => flags.includes(source))
     throw new ConfigError(onlyFlags ? 'USAGE' : 'CONFIG_INVALID', findings)
   }
-  return { value: parsed.data, effective: effectiveValues(node, given) }
+  return { value: parsed.data, effective: effectiveValues(node, given), given }
 }
 
 /** Puts variables and secret files into scalars; collects what cannot be put in. */
@@ -193,7 +195,7 @@ function isWithin(path: ConfigPath, outer: ConfigPath): boolean {
   return outer.every((part, index) => path[index] === part)
 }
 
-function lookUp(value: unknown, path: ConfigPath): unknown {
+export function lookUp(value: unknown, path: ConfigPath): unknown {
   return path.reduce<unknown>((at, part) => ownProperty(at as never, part), value)
 }
 
@@ -205,14 +207,14 @@ function isMapping(value: unknown): value is Record<PropertyKey, unknown> {
   return typeof value === 'object' && value !== null && !Array.isArray(value)
 }
 
-function withPath(values: unknown, [key, ...rest]: ConfigPath, value: unknown): unknown {
+export function withPath(values: unknown, [key, ...rest]: ConfigPath, value: unknown): unknown {
   if (key === undefined) return value
   // A section that is no mapping is a finding of its own.
   if (values !== undefined && !isMapping(values)) return values
   return { ...values, [key]: withPath(values?.[key], rest, value) }
 }
 
-function withoutPath(values: unknown, [key, ...rest]: ConfigPath): unknown {
+export function withoutPath(values: unknown, [key, ...rest]: ConfigPath): unknown {
   if (!isMapping(values) || !Object.hasOwn(values, key)) return values
   const { [key]: child, ...others } = values
   return rest.length === 0 ? others : { ...others, [key]: withoutPath(child, rest) }

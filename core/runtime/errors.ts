@@ -23,6 +23,11 @@ export const ERRORS = {
   TOOL_MISSING: { exit: 1, retryable: false, summary: 'a program that is needed is not installed' },
   MODEL_UNUSABLE: { exit: 1, retryable: false, summary: 'an ONNX model cannot be used' },
   HISTORY_UNFIT: { exit: 1, retryable: false, summary: 'a history cannot be learned from' },
+  STATUS_UNREADABLE: {
+    exit: 1,
+    retryable: true,
+    summary: 'no status is to be had from an address'
+  },
   INPUT_UNREADABLE: { exit: 1, retryable: false, summary: 'an input file cannot be read' }
 } as const
 

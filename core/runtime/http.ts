@@ -24,6 +24,8 @@ export interface HttpOptions {
   token: string | undefined
   /** By path; a query is ignored. */
   pages: Record<string, () => HttpAnswer | Promise<HttpAnswer>>
+  /** Pages that look at their query, by path. */
+  queryPages?: Record<string, (query: URLSearchParams) => HttpAnswer | Promise<HttpAnswer>>
   /** Server-sent events, by path. An answer is sent instead, a stream is the callee's to end. */
   streams?: Record<
     string,
@@ -116,15 +118,16 @@ export class HttpServer {
       const refusal = streams[path](searchParams, () => openStream(response))
       return refusal ? send(request, response, refusal) : undefined
     }
-    send(request, response, await this.#page(path))
+    send(request, response, await this.#page(path, searchParams))
   }
 
-  async #page(path: string): Promise<HttpAnswer> {
-    const page = Object.hasOwn(this.#options.pages, path) ? this.#options.pages[path] : undefined
-    if (!page)
-      return plain(404, `no such page; there are ${Object.keys(this.#options.pages).join(' ')}`)
+  async #page(path: string, query: URLSearchParams): Promise<HttpAnswer> {
+    const { pages, queryPages } = this.#options
+    const all = { ...pages, ...queryPages }
+    const page = Object.hasOwn(all, path) ? all[path] : undefined
+    if (!page) return plain(404, `no such page; there are ${Object.keys(all).join(' ')}`)
     try {
-      return await page()
+      return await page(query)
     } catch (error) {
       this.#options.logger.error(
         { event: 'http.failed', path, error: String(error) },

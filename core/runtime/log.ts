@@ -13,9 +13,12 @@ export type LogLevel = (typeof LOG_LEVELS)[number]
  */
 export function createLogger(level: LogLevel, write: (line: string) => void = toStderr): Logger {
   const plain = process.stderr.isTTY === true
-  return pino(
+  const children: Logger[] = []
+  const logger: Logger = pino(
     {
       level,
+      // Parts of the process have one each, made when they start: few, and as long-lived as this.
+      onChild: child => children.push(child as Logger),
       base: null,
       timestamp: () => `,"time":"${new Date().toISOString()}"`,
       formatters: { level: label => ({ level: label }) },
@@ -23,6 +26,16 @@ export function createLogger(level: LogLevel, write: (line: string) => void = to
     },
     { write: line => write(plain ? plainLine(line) : line) }
   )
+  childrenOf.set(logger, children)
+  return logger
+}
+
+/** A child has a level of its own, which is not the parent's any more once that changes. */
+const childrenOf = new WeakMap<Logger, readonly Logger[]>()
+
+/** @param logger Of this thread, made by `createLogger`. */
+export function setLogLevel(logger: Logger, level: LogLevel): void {
+  for (const each of [logger, ...(childrenOf.get(logger) ?? [])]) each.level = level
 }
 
 export const silentLogger: Logger = pino({ level: 'silent' })

@@ -31,9 +31,13 @@ export class RestartedThread<Order, News> {
   #worker: Worker | undefined
   #startedAt = 0
   #faults = 0
+  #faultsInAll = 0
   #stopping = false
   #restart: NodeJS.Timeout | undefined
   #ended: Promise<void> = Promise.resolve()
+  /** Of former lives, and in all as last looked at. */
+  #busyMsBefore = 0
+  #busyMs = 0
 
   constructor(options: RestartedThreadOptions<News>) {
     this.#options = options
@@ -44,9 +48,37 @@ export class RestartedThread<Order, News> {
     return this.#worker !== undefined
   }
 
+  /**
+   * How long its event loop has been at work rather than waiting, over all its lives. Read from
+   * outside: asking costs the thread nothing.
+   */
+  get busyMs(): number {
+    const { active = 0 } = this.#worker?.performance.eventLoopUtilization() ?? {}
+    // Of one that is just starting or ending nothing is known.
+    this.#busyMs = Math.max(this.#busyMs, this.#busyMsBefore + active)
+    return this.#busyMs
+  }
+
+  /** How often it ended by itself. */
+  get faults(): number {
+    return this.#faultsInAll
+  }
+
   /** Lost if the thread is not running. */
   order(order: Order): void {
     this.#worker?.postMessage(order)
+  }
+
+  /**
+   * Ends it as `stop` does, then starts it again with what `dataOf` says now. Not while it is being
+   * stopped.
+   */
+  async replace(order: Order, limitMs: number): Promise<void> {
+    await this.stop(order, limitMs)
+    await this.#options.settled?.()
+    this.#stopping = false
+    this.#faults = 0
+    this.#start()
   }
 
   /** Waits for the thread to end as ordered; ends it by force after `limitMs`. */
@@ -77,6 +109,7 @@ export class RestartedThread<Order, News> {
     this.#ended = new Promise(resolve => {
       worker.once('exit', code => {
         this.#worker = undefined
+        this.#busyMsBefore = this.#busyMs
         if (!this.#stopping || fault !== undefined) this.#onEnd(fault ?? `it ended with ${code}`)
         resolve()
       })
@@ -84,6 +117,7 @@ export class RestartedThread<Order, News> {
   }
 
   #onEnd(fault: string): void {
+    this.#faultsInAll++
     if (performance.now() - this.#startedAt > WELL_MS) this.#faults = 0
     const { onFault, waitMsMin = WAIT_MS_MIN } = this.#options
     const waitMs = Math.min(WAIT_MS_MAX, waitMsMin * 2 ** Math.min(this.#faults++, 16))
@@ -94,7 +128,7 @@ export class RestartedThread<Order, News> {
   async #startAgain(): Promise<void> {
     try {
       await this.#options.settled?.()
-      if (!this.#stopping) this.#start()
+      if (!this.#stopping && !this.#worker) this.#start()
     } catch (error) {
       this.#onEnd(messageOf(error))
     }

@@ -80,6 +80,16 @@ export class Supervisor {
     this.#timer = setInterval(ping, intervalMs).unref()
   }
 
+  /** The configuration is being read again: `reloaded` says that this is over. */
+  reloading(): void {
+    this.#send('RELOADING=1', `MONOTONIC_USEC=${process.hrtime.bigint() / 1000n}`)
+  }
+
+  /** @param status One line for `systemctl status`. */
+  reloaded(status: string): void {
+    this.#send('READY=1', `STATUS=${oneLine(status)}`)
+  }
+
   /** Pings go on, whether alive or not. @param longestMs The stop may take so long. */
   stopping(longestMs: number): void {
     this.#stopping = true

@@ -183,3 +183,41 @@ test('null and text are named where that is asked for, and stay no values', () =
   const limited = decodePayload('json', Buffer.from(JSON.stringify(many)), 'x', undefined, true)
   expect(limited.ok && limited.payloads[0].unusable?.length).toBe(32)
 })
+
+test.each([
+  ['the last second', 1e11 - 1, (1e11 - 1) * 1e3],
+  ['the first millisecond', 1e11, 1e11],
+  ['the last millisecond', 1e14 - 1, 1e14 - 1],
+  ['the first microsecond', 1e14, 1e11],
+  ['the last microsecond', 1e17 - 16, 1e14],
+  ['the first nanosecond', 1e17, 1e11],
+  ['the last nanosecond', 99_999_999_999_999_980_000, 1e14]
+])('an instant is read by its magnitude up to the bounds: %s', (_, value, at) => {
+  expect(parseInstant(value)).toBe(at)
+  expect(parseInstant(String(value))).toBe(String(value).length > 20 ? undefined : at)
+})
+
+test('of a name that is there twice the last counts, as JSON.parse says', () => {
+  expect(read('{"a":1,"a":2,"ts":5,"ts":1763800000}')).toEqual([{ observedAt: AT, a: 2 }])
+})
+
+test('numbers as text, and numbers that are none, are no values', () => {
+  expect(read('{"a":"1","b":1e999,"c":-1e999,"d":-0,"e":5e-324}')).toEqual([{ d: -0, e: 5e-324 }])
+  expect(read('{"a":NaN}')).toBe('not_json')
+  expect(read('{"a":Infinity}')).toBe('not_json')
+  expect(read('1e999', 't')).toBe('not_a_number')
+})
+
+test('a nested array of readings is one reading, its leaves numbered', () => {
+  expect(read({ samples: [{ t: 1 }, { t: 2 }], ts: AT })).toEqual([
+    { observedAt: AT, 'samples.0.t': 1, 'samples.1.t': 2 }
+  ])
+})
+
+test('a hundred thousand readings in one payload are read in a limited time', () => {
+  const text = `[${'{"a":1},'.repeat(99_999)}{"a":1}]`
+  const startedAt = performance.now()
+  const decoded = decodePayload('json', Buffer.from(text), undefined)
+  expect(performance.now() - startedAt).toBeLessThan(2000)
+  expect(decoded.ok && decoded.payloads.length).toBe(100_000)
+})

@@ -18,6 +18,12 @@ test.each([
     { headers: Object.fromEntries([...'abcdefghijklmnopq'].map(name => [name, ''])) },
     '0.headers: 17 headers of 17 bytes'
   ],
+  [{ mqtt_properties: ['fl-id'] }, "0.mqtt_properties.0: names that begin with 'fl-'"],
+  [{ mqtt_properties: [] }, '0.mqtt_properties: '],
+  [
+    { headers: { a: 'b' }, mqtt_properties: ['a'] },
+    "0.mqtt_properties: 'a' is a static header already"
+  ],
   [{ where: {} }, '0.where: names no condition'],
   [{ where: { bytes_min: '2KiB', bytes_max: '1KiB' } }, '0.where: no payload can be'],
   [{ topic: '__x' }, "0.topic: topics that begin with '__'"],

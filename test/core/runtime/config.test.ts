@@ -2,7 +2,7 @@ import { expect, test } from 'vitest'
 import { z } from 'zod'
 import { ConfigError, type ConfigOverride, readConfig } from '../../../core/runtime/config.ts'
 import { bytes, count, duration, text } from '../../../core/runtime/config-fields.ts'
-import { secret } from '../../../core/runtime/secrets.ts'
+import { secret } from '../../../core/runtime/secret-fields.ts'
 
 const schema = z.strictObject({
   kafka: z

@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest'
-import { createLogger, LOG_LEVELS, silentLogger } from '../../../core/runtime/log.ts'
+import { createLogger, LOG_LEVELS, setLogLevel, silentLogger } from '../../../core/runtime/log.ts'
 
 function loggerTo(level: (typeof LOG_LEVELS)[number]) {
   const lines: string[] = []
@@ -27,6 +27,19 @@ test('below its level a logger says nothing', () => {
     expect(lines).toHaveLength(4 - index)
   }
   expect(() => silentLogger.error('x')).not.toThrow()
+})
+
+test('a new level holds for the children that there are, and for those to come', () => {
+  const { lines, logger } = loggerTo('warn')
+  const child = logger.child({ lane: 'telemetry' })
+  const grandchild = child.child({ part: 1 })
+  setLogLevel(logger, 'debug')
+  const late = child.child({ part: 2 })
+  for (const each of [logger, child, grandchild, late]) each.debug('x')
+  expect(lines).toHaveLength(4)
+  setLogLevel(logger, 'error')
+  for (const each of [logger, child, grandchild, late]) each.warn('x')
+  expect(lines).toHaveLength(4)
 })
 
 test('passwords never reach a line', () => {

@@ -100,6 +100,32 @@ test('a stop between two lives begins no new one', async () => {
   expect([lives, thread.running]).toEqual([[1], false])
 })
 
+test('a thread that is replaced ends as ordered and begins anew with new data, which is no fault', async () => {
+  const { thread, lives, faults, former } = await startHeld()
+  const replaced = thread.replace('stop', 60_000)
+  await expect.poll(() => former.asked).toBe(true)
+  expect([lives, thread.running]).toEqual([[1], false])
+  former.settle()
+  await replaced
+  await expect.poll(() => lives).toEqual([1, 2])
+  expect(faults).toEqual([])
+  // It is watched as before.
+  thread.order('exit')
+  await expect.poll(() => lives).toEqual([1, 2, 3])
+})
+
+test('a thread that fails while it is replaced begins one life, not two', async () => {
+  const { thread, lives, former } = await startHeld()
+  thread.order('throw')
+  await expect.poll(() => former.asked).toBe(true)
+  const replaced = thread.replace('stop', 60_000)
+  former.settle()
+  await replaced
+  await expect.poll(() => lives).toEqual([1, 2])
+  await new Promise(resolve => setTimeout(resolve, 50))
+  expect(lives).toEqual([1, 2])
+})
+
 test('a thread that has done what it was ordered to is not waited for, a well one is not ended', async () => {
   const { thread, lives, faults } = startThread()
   await expect.poll(() => lives).toEqual([1])
@@ -135,4 +161,16 @@ test('a thread has the heap limits that it was given', async () => {
   })
   onTestFinished(() => thread.stop('stop', 0))
   await expect.poll(() => told[0]).toBe(12)
+})
+
+test('faults and the time at work are counted over all lives, and never go back', async () => {
+  const { thread, lives } = startThread()
+  await expect.poll(() => lives).toEqual([1])
+  await expect.poll(() => thread.busyMs).toBeGreaterThan(0)
+  const before = thread.busyMs
+  thread.order('throw')
+  await expect.poll(() => lives).toEqual([1, 2])
+  expect(thread.faults).toBe(1)
+  expect(thread.busyMs).toBeGreaterThanOrEqual(before)
+  await expect.poll(() => thread.busyMs).toBeGreaterThan(before)
 })

@@ -128,6 +128,22 @@ supervised(
   }
 )
 
+supervised(
+  'systemd is told when a reload begins, by its own clock, and when it is over',
+  async () => {
+    const receiver = await openReceiver()
+    const supervisor = openSupervisor({ NOTIFY_SOCKET: receiver.socket })
+    const before = process.hrtime.bigint() / 1000n
+    supervisor.reloading()
+    supervisor.reloaded('streaming')
+    await receiver.until(heard => heard.includes('STATUS=streaming'))
+    const [, reloading, clock, ready] = receiver.heard
+    expect([reloading, ready]).toEqual(['RELOADING=1', 'READY=1'])
+    const at = BigInt(/^MONOTONIC_USEC=(\d+)$/.exec(clock)![1])
+    expect(at >= before && at <= process.hrtime.bigint() / 1000n).toBe(true)
+  }
+)
+
 supervised('a relay that was killed is replaced at the next ping', async () => {
   const receiver = await openReceiver()
   const supervisor = openSupervisor({ NOTIFY_SOCKET: receiver.socket, WATCHDOG_USEC: '60000' })

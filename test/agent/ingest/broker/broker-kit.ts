@@ -1,18 +1,24 @@
 import { onTestFinished } from 'vitest'
+import { mqttSchema } from '../../../../agent/ingest/broker/config.ts'
 import {
   EmbeddedBroker,
   type EmbeddedBrokerOptions
-} from '../../../agent/ingest/embedded-broker.ts'
-import type { Intake } from '../../../agent/ingest/intake.ts'
-import { createLogger } from '../../../core/runtime/log.ts'
-import { type ConnectFields, RawMqtt } from '../../kit/raw-mqtt.ts'
-import { HeldLog, intakeOf } from './held-log.ts'
+} from '../../../../agent/ingest/broker/embedded-broker.ts'
+import type { Intake } from '../../../../agent/ingest/intake.ts'
+import { createLogger } from '../../../../core/runtime/log.ts'
+import { type ConnectFields, RawMqtt } from '../../../kit/raw-mqtt.ts'
+import { HeldLog, intakeOf } from '../held-log.ts'
+
+/** As a configuration without a word on it, on a port of its own. */
+export const MQTT_DEFAULTS = mqttSchema.parse({ listen: '127.0.0.1:0' })
 
 export interface BrokerUnderTest {
   broker: EmbeddedBroker
   log: HeldLog
   intake: Intake
   lines: Record<string, unknown>[]
+  /** What it was started with. */
+  config: EmbeddedBrokerOptions
   connect(fields?: ConnectFields): Promise<RawMqtt>
   /** Opens a connection and sends nothing. */
   open(): Promise<RawMqtt>
@@ -26,17 +32,9 @@ export async function startBroker(
   const lines: Record<string, unknown>[] = []
   const { inflightBytesMax, ...rest } = options
   const intake = intakeOf(log, inflightBytesMax)
+  const config = { ...MQTT_DEFAULTS, connectionsMax: 100, ...rest }
   const broker = await EmbeddedBroker.open(
-    {
-      address: { host: '127.0.0.1', port: 0 },
-      connectionsMax: 100,
-      anonymous: 'loopback',
-      users: [],
-      topicBytesMax: 1024,
-      topicLevelsMax: 32,
-      packetBytesMax: 1 << 20,
-      ...rest
-    },
+    config,
     intake,
     createLogger('debug', line => lines.push(JSON.parse(line)))
   )
@@ -54,6 +52,7 @@ export async function startBroker(
     log,
     intake,
     lines,
+    config,
     connect: async fields => kept(await RawMqtt.connect(broker.port, fields)),
     open: async () => kept(await RawMqtt.open(broker.port))
   }

@@ -1,5 +1,5 @@
 import { expect, test, vi } from 'vitest'
-import { Prng } from '../../../core/runtime/prng.ts'
+import { Prng } from '../../../../core/runtime/prng.ts'
 import {
   closers,
   connected,
@@ -216,7 +216,7 @@ test('a broker that is away at the start is found when it comes, with one line f
 
 test('a refused CONNACK does not end the attempts, and no line shows the password', async () => {
   const { broker, client, lines } = await scripted(
-    { username: 'u', password: 'geheim-4711' },
+    { username: 'u', password: { text: 'geheim-4711' } },
     {},
     broker => {
       broker.returnCode = 5
@@ -251,7 +251,7 @@ test('a subscription that is not answered ends the connection', async () => {
 })
 
 test('a broker that goes silent is given up when a ping stays unanswered', async () => {
-  const { broker, client } = await connected({}, { keepaliveS: 1 })
+  const { broker, client } = await connected({ keepAliveS: 1 })
   broker.mute = true
   await until(() => client.status.state !== 'connected')
   expect(broker.has('pingreq')).toBe(true)

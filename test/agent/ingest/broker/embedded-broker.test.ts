@@ -1,7 +1,7 @@
 import { expect, test } from 'vitest'
-import { connectBytes, pubrelBytes } from '../../kit/raw-mqtt.ts'
+import { connectBytes, pubrelBytes } from '../../../kit/raw-mqtt.ts'
+import { NOW } from '../held-log.ts'
 import { startBroker } from './broker-kit.ts'
-import { NOW } from './held-log.ts'
 
 // --- QoS 1 -------------------------------------------------------------------------------------
 
@@ -266,17 +266,18 @@ test.each(['alerts/x', 'telemetry/+/d', 'telemetry/#', '', 'a/'.repeat(99)])(
 
 // --- Protocol versions -------------------------------------------------------------------------
 
-test('an MQTT 5 client is told with CONNACK 1 that it speaks the wrong version', async () => {
+test('an MQTT 5 client is told in its own words that its version is not supported', async () => {
   const { open } = await startBroker()
   const client = await open()
   client.send(connectBytes({ version: 5 }))
   await client.untilClosed()
   expect(client.names()).toEqual(['connack'])
-  expect([...client.packets[0].body]).toEqual([0, 1])
+  // §3.2.2.2 of MQTT 5: no session, 0x84, no properties.
+  expect([...client.packets[0].body]).toEqual([0, 0x84, 0])
 })
 
 test('an address that is taken is one clear error, and nothing is left running', async () => {
   const { broker } = await startBroker()
-  const address = { host: '127.0.0.1', port: broker.port }
-  await expect(startBroker({ address })).rejects.toMatchObject({ code: 'ADDRESS_IN_USE' })
+  const listen = { host: '127.0.0.1', port: broker.port }
+  await expect(startBroker({ listen })).rejects.toMatchObject({ code: 'ADDRESS_IN_USE' })
 })

@@ -2,14 +2,14 @@ import { once } from 'node:events'
 import net from 'node:net'
 import { Aedes } from 'aedes'
 import { afterEach, expect } from 'vitest'
-import type { IncomingMessage } from '../../../agent/ingest/intake.ts'
+import type { IncomingMessage } from '../../../../agent/ingest/intake.ts'
 import {
   UpstreamClient,
   type UpstreamConditions,
   type UpstreamOptions
-} from '../../../agent/ingest/upstream-client.ts'
-import { createLogger } from '../../../core/runtime/log.ts'
-import { Prng } from '../../../core/runtime/prng.ts'
+} from '../../../../agent/ingest/upstream/upstream-client.ts'
+import { createLogger } from '../../../../core/runtime/log.ts'
+import { Prng } from '../../../../core/runtime/prng.ts'
 
 /* Upstream brokers for the upstream client's tests: one that does as it is told, and aedes. */
 
@@ -233,6 +233,10 @@ export function upstream(
       qos: 1,
       window: 1000,
       retained: 'mark',
+      mqttVersion: '3.1.1',
+      keepAliveS: 30,
+      sessionExpiryS: 3600,
+      silentAfterMs: null,
       ...options
     },
     intake,

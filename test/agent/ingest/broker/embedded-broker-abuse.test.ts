@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest'
-import { Prng } from '../../../core/runtime/prng.ts'
-import { connectBytes, lengthBytes, packetBytes, publishBytes } from '../../kit/raw-mqtt.ts'
+import { Prng } from '../../../../core/runtime/prng.ts'
+import { connectBytes, lengthBytes, packetBytes, publishBytes } from '../../../kit/raw-mqtt.ts'
 import { startBroker } from './broker-kit.ts'
 
 const SEED = 10_000
@@ -152,3 +152,20 @@ function garbage(prng: Prng): Buffer {
     }
   }
 }
+
+test('a client that takes over and goes at once leaves nothing behind', async () => {
+  const { broker, connect, open } = await startBroker()
+  for (let round = 0; round < 30; round++) {
+    const first = await connect({ clientId: 'a' })
+    // With a subscription its end takes a turn of the event loop more.
+    await first.subscribe('t/#')
+    const second = await open()
+    second.send(connectBytes({ clientId: 'a' }))
+    await new Promise(setImmediate)
+    if (round % 3 > 0) await new Promise(setImmediate)
+    second.socket.resetAndDestroy()
+    first.destroy()
+  }
+  await expect.poll(() => broker.status.clients).toBe(0)
+  expect(broker.status.subscriptions).toBe(0)
+})
