@@ -1,18 +1,15 @@
 import { availableParallelism } from 'node:os'
-import path from 'node:path'
+import type { AgentWord } from '../core/contract/agent-status.ts'
 import type { RouteConfig } from '../core/contract/route-config.ts'
 import type { ClockMark } from '../core/contract/stored-message.ts'
-import type { Kafka } from '../core/kafka/client.ts'
 import type { KafkaConfig } from '../core/kafka/config.ts'
-import { kafkaFromConfig } from '../core/kafka/connection.ts'
-import { DurableLog } from '../core/log/log.ts'
+import type { DurableLog } from '../core/log/log.ts'
 import type { Cursor } from '../core/log/reader.ts'
 import { openClaimedReader, type ReaderGap } from '../core/log/reader-claim.ts'
 import { type Clock, systemClock } from '../core/runtime/clock.ts'
-import { pause } from '../core/runtime/deadline.ts'
 import { type DirectoryLock, lockDirectory } from '../core/runtime/directory-lock.ts'
 import { messageOf, type OperationalError } from '../core/runtime/errors.ts'
-import type { Logger } from '../core/runtime/log.ts'
+import { type Logger, type LogLevel, setLogLevel } from '../core/runtime/log.ts'
 import { AlertSinks } from './alerts/alert-sinks.ts'
 import type { AlertsConfig } from './alerts/config.ts'
 import { ClockSync } from './clock-sync.ts'
@@ -21,20 +18,22 @@ import type {
   ClockConfig,
   LogConfig,
   MqttConfig,
-  UplinkConfig,
-  UpstreamConfig
+  UplinkConfig
 } from './config.ts'
-import { DiskBudget } from './disk-budget.ts'
+import type { DiskBudget } from './disk-budget.ts'
 import { type Identity, loadIdentity, readBootId } from './identity.ts'
-import { EmbeddedBroker } from './ingest/embedded-broker.ts'
+import { listenersOf } from './ingest/broker/config.ts'
+import { EmbeddedBroker } from './ingest/broker/embedded-broker.ts'
 import { Intake } from './ingest/intake.ts'
-import { UpstreamClient } from './ingest/upstream-client.ts'
+import type { UpstreamConfig } from './ingest/upstream/config.ts'
+import type { UpstreamClient } from './ingest/upstream/upstream-client.ts'
+import { type OpenedLogs, openLogs } from './open-logs.ts'
 import type { RouterOptions } from './routing/router.ts'
 import { type AgentStatus, statusOf } from './status.ts'
-import { InlineUplink } from './uplink/inline-uplink.ts'
-import { createTopics } from './uplink/kafka-topics.ts'
+import { wordOf } from './status-report/agent-word.ts'
+import type { StatusTopicView } from './status-report/status-topic.ts'
+import { LANES, type LaneName, type LanePlan } from './uplink/lane-plan.ts'
 import type { LaneView, Uplink } from './uplink/lane-view.ts'
-import { LANES, type LaneName, type LanePlan, openLane } from './uplink/open-lane.ts'
 import { UplinkThread, uplinkThreadFile } from './uplink/uplink-thread.ts'
 
 export interface AgentConfig {
@@ -52,6 +51,8 @@ export interface AgentConfig {
 export interface AgentOptions {
   config: AgentConfig
   version: string
+  /** What the fleet is told of the configuration. */
+  configHash?: string
   /** The wall clock is not believed before it: this version's release, epoch ms. */
   releasedAt: number
   logger: Logger
@@ -66,12 +67,6 @@ const BUDGET_LOOK_MS = 5_000
 /** Of a stop: what sinks have not told by then is told after the next start. */
 const SINKS_STOP_MS = 2_000
 
-interface OpenedLogs {
-  telemetryLog: DurableLog
-  alertLog: DurableLog
-  budget: DiskBudget
-}
-
 /**
  * The agent: ingest → log → uplink, alerts to their sinks, and the doors through which a detector
  * reads the log and stores alerts. Everything behind the log is a reader of it; a slow or broken one delays nobody.
@@ -83,7 +78,9 @@ export class Agent {
   readonly budget: DiskBudget
   readonly intake: Intake
   readonly upstreams: UpstreamClient[] = []
-  readonly #options: AgentOptions
+  /** Of the configuration in effect; the next word tells it. */
+  configHash: string
+  #options: AgentOptions
   readonly #clock: Clock
   readonly #clockSync: ClockSync
   readonly #lock: DirectoryLock
@@ -120,30 +117,8 @@ export class Agent {
           'agent.json is damaged: the agent takes a new id. What was not delivered yet gets it too; give agent.id to go on with the old one.'
         )
       }
-      const budget = new DiskBudget({ ...config.log, data: config.agent.data })
-      const open = async (lane: LaneName, bytesMax: number, sharedBytes = () => 0) => {
-        const log = await DurableLog.open({
-          directory: path.join(config.agent.data, lane),
-          logger: logger.child({ lane }),
-          bytesMax,
-          sharedBytes,
-          overflow: config.log.overflow,
-          sync: config.log.sync,
-          syncWindowMs: config.log.syncWindowMs,
-          syncIntervalMs: config.log.syncIntervalMs,
-          ageMsMax: config.log.ageMaxMs,
-          checkpointIntervalMs: config.uplink.checkpointIntervalMs,
-          forceNewEpoch: identity.moved,
-          onFailure: options.onFailure
-        })
-        opened.push(log)
-        return log
-      }
-      await budget.look()
-      const alertLog = await open('alerts', budget.alertBytesMax)
-      budget.alertLog = alertLog
-      const telemetryLog = await open('telemetry', config.log.bytesMax, () => budget.sharedBytes)
-      const agent = new Agent(options, lock, identity, { telemetryLog, alertLog, budget })
+      const logs = await openLogs({ ...options, forceNewEpoch: identity.moved }, opened)
+      const agent = new Agent(options, lock, identity, logs)
       try {
         await agent.#start()
       } catch (error) {
@@ -165,6 +140,7 @@ export class Agent {
     { telemetryLog, alertLog, budget }: OpenedLogs
   ) {
     this.#options = options
+    this.configHash = options.configHash ?? 'unknown'
     this.#lock = lock
     this.identity = identity
     this.telemetryLog = telemetryLog
@@ -189,7 +165,7 @@ export class Agent {
     )
   }
 
-  /** The embedded broker, for local subscribers; absent when `mqtt.listen` is off. */
+  /** The embedded broker, for local subscribers; absent when it has no listener. */
   get broker(): EmbeddedBroker | undefined {
     return this.#broker
   }
@@ -201,6 +177,16 @@ export class Agent {
 
   get lanes(): readonly LaneView[] {
     return this.#uplink?.lanes ?? []
+  }
+
+  /** What the uplink's own thread has done, if it has one. */
+  get uplinkThread(): Pick<Uplink, 'busyMs' | 'faults'> | undefined {
+    return this.#uplink
+  }
+
+  /** How it stands with what the fleet is told; null when it is told nothing. */
+  get statusTopic(): StatusTopicView | null {
+    return this.#uplink?.statusTopic ?? null
   }
 
   /** Whether readings are accepted: exactly what `/ready` says. */
@@ -239,6 +225,46 @@ export class Agent {
   }
 
   /**
+   * Users, rules and limits of the devices' broker; who would not be let in any more is disconnected.
+   *
+   * @throws {OperationalError} CONFIG_INVALID, and nothing has changed.
+   */
+  useMqtt(mqtt: MqttConfig): void {
+    this.#broker?.reconfigure(mqtt)
+    this.#use({ mqtt })
+  }
+
+  /** Certificates of listeners and the users' file are read now; others are read whenever they are used. */
+  reloadCertificates(): void {
+    this.#broker?.reloadFiles()
+  }
+
+  /** Records that are read from now on go by these routes; those under way, by the old ones. */
+  async useRoutes(routes: RouteConfig[]): Promise<void> {
+    this.#use({ routes })
+    await this.#uplink?.useRoutes(routes)
+  }
+
+  /** Each sink ends in order and begins anew where it was; one that is new begins with what is open. */
+  async useAlerts(alerts: AlertsConfig): Promise<void> {
+    this.#use({ alerts })
+    const { askOpen, status } = this.alertSinks
+    await this.alertSinks.stop(SINKS_STOP_MS)
+    this.#alertSinks = await this.#startAlertSinks()
+    this.alertSinks.askOpen = askOpen
+    const kept = this.alertSinks.status.map(({ name }) => name)
+    for (const { name } of status) if (!kept.includes(name)) this.alertLog.releaseCursor(name)
+    const open = await askOpen?.()
+    if (open) this.alertSinks.reconcile(open)
+  }
+
+  /** Of this thread and the uplink's. */
+  setLogLevel(level: LogLevel): void {
+    setLogLevel(this.#options.logger, level)
+    this.#uplink?.setLogLevel(level)
+  }
+
+  /**
    * Stops in order: no new message, acknowledgements sent, lanes drained for `drainMs` at most,
    * logs closed. What is not drained waits on disk for the next start.
    */
@@ -251,7 +277,7 @@ export class Agent {
     await this.#alertSinks?.stop(Math.min(drainMs, SINKS_STOP_MS))
     await Promise.all(this.upstreams.map(upstream => upstream.stop()))
     await this.#broker?.close()
-    await this.#uplink?.stop(drainMs)
+    await this.#uplink?.stop(drainMs, () => this.#word('stopped'))
     await this.telemetryLog.close()
     await this.alertLog.close()
     this.#lock.release()
@@ -259,17 +285,28 @@ export class Agent {
 
   async #start(): Promise<void> {
     const { config, logger } = this.#options
-    this.#uplink = this.#startUplink()
-    if (config.kafka.createTopics) void this.#createTopics()
-    if (config.mqtt.listen) {
-      this.#broker = await EmbeddedBroker.open(
-        { ...config.mqtt, address: config.mqtt.listen },
-        this.intake,
-        logger
-      )
+    this.#uplink = await this.#startUplink()
+    if (config.kafka.createTopics) void this.#keepTopics()
+    if (listenersOf(config.mqtt).length > 0) {
+      this.#broker = await EmbeddedBroker.open(config.mqtt, this.intake, logger)
     }
-    for (const upstream of config.upstreams) this.#startUpstream(upstream)
-    this.#alertSinks = await AlertSinks.start({
+    for (const upstream of config.upstreams) await this.#startUpstream(upstream)
+    this.#alertSinks = await this.#startAlertSinks()
+    const say = () => this.#uplink?.say(this.#word('running'))
+    say()
+    this.#timers.push(setInterval(say, config.uplink.statusIntervalMs).unref())
+    this.#timers.push(setInterval(() => this.#clockSync.check(), CLOCK_CHECK_MS).unref())
+    this.#timers.push(setInterval(() => void this.budget.look(), BUDGET_LOOK_MS).unref())
+    this.#accepting = true
+  }
+
+  #use(changed: Partial<AgentConfig>): void {
+    this.#options = { ...this.#options, config: { ...this.#options.config, ...changed } }
+  }
+
+  #startAlertSinks(): Promise<AlertSinks> {
+    const { config, logger } = this.#options
+    return AlertSinks.start({
       config: config.alerts,
       agentId: this.identity.agentId,
       dataDirectory: config.agent.data,
@@ -279,24 +316,27 @@ export class Agent {
       clock: this.#clock,
       logger
     })
-    this.#timers.push(setInterval(() => this.#clockSync.check(), CLOCK_CHECK_MS).unref())
-    this.#timers.push(setInterval(() => void this.budget.look(), BUDGET_LOOK_MS).unref())
-    this.#accepting = true
   }
 
   /** In a thread of its own, unless that gains nothing. */
-  #startUplink(): Uplink {
+  async #startUplink(): Promise<Uplink> {
     const { config, logger } = this.#options
     if (config.agent.threads === 'auto' && uplinkThreadFile && availableParallelism() > 1) {
       return new UplinkThread({
         planOf: lane => this.#planOf(lane),
         onGap: (lane, gap) => this.#logOf(lane).reportGap(UPLINK, gap),
         onBeyondEnd: (lane, cursor) => this.#beginEpoch(lane, cursor),
+        statusTopic: this.#statusTopicPlan,
         logger
       })
     }
+    const [{ InlineUplink }, { openLane }, { openStatusTopic }] = await Promise.all([
+      import('./uplink/inline-uplink.ts'),
+      import('./uplink/open-lane.ts'),
+      import('./status-report/kafka-word-writer.ts')
+    ])
     const marks = new Map<bigint, ClockMark>()
-    const lanes = LANES.map(lane => {
+    const openOne = (lane: LaneName) => {
       const plan = this.#planOf(lane)
       const onGap = (gap: ReaderGap) => this.#logOf(lane).reportGap(UPLINK, gap)
       const reader = openClaimedReader(plan.claim, { onGap })
@@ -307,8 +347,21 @@ export class Agent {
         bootId => marks.get(bootId),
         cursor => this.#beginEpoch(lane, cursor)
       )
-    })
-    return new InlineUplink(lanes, marks)
+    }
+    const plan = this.#statusTopicPlan
+    const open = () => LANES.map(openOne)
+    return new InlineUplink(open, marks, plan && openStatusTopic(plan, logger))
+  }
+
+  get #statusTopicPlan() {
+    const { kafka, uplink } = this.#options.config
+    return uplink.statusTopic === null ? null : { topic: uplink.statusTopic, kafka }
+  }
+
+  #word(state: AgentWord['state']): AgentWord {
+    const { statusIntervalMs: intervalMs } = this.#options.config.uplink
+    const facts = { state, now: this.#clock.now(), intervalMs, configHash: this.configHash }
+    return wordOf(this.status, facts)
   }
 
   /** The log is an older copy of itself: what it stores from now on must not take known ids. */
@@ -345,7 +398,18 @@ export class Agent {
     return lane === 'telemetry' ? this.telemetryLog : this.alertLog
   }
 
-  #startUpstream(upstream: UpstreamConfig): void {
+  async #keepTopics(): Promise<void> {
+    const { keepTopics } = await import('./topic-keeping.ts')
+    await keepTopics({
+      configOf: () => this.#options.config,
+      lanesOf: () => this.lanes,
+      signal: this.#stopped.signal,
+      logger: this.#options.logger
+    })
+  }
+
+  async #startUpstream(upstream: UpstreamConfig): Promise<void> {
+    const { UpstreamClient } = await import('./ingest/upstream/upstream-client.ts')
     const clientId = upstream.clientId
       .replaceAll('{agentId}', this.identity.agentId)
       .replaceAll('{name}', upstream.name)
@@ -363,48 +427,5 @@ export class Agent {
     )
     this.upstreams.push(client)
     client.start()
-  }
-
-  /** Kafka may be away: tries until it is there, and again when a topic turns out to be missing. */
-  async #createTopics(): Promise<void> {
-    const { config, logger } = this.#options
-    const kafka = this.#kafka('topics')
-    while (!this.#stopped.signal.aborted) {
-      try {
-        const created = await createTopics(kafka, topicPlanOf(config))
-        for (const { topic } of created) {
-          logger.info({ event: 'kafka.topic_created', topic }, 'Created a topic.')
-        }
-        await this.#topicMissing()
-      } catch (error) {
-        logger.debug({ event: 'kafka.topics_waiting', error: messageOf(error) }, 'No topics yet.')
-        await pause(1_000, this.#stopped.signal)
-      }
-    }
-  }
-
-  /** Resolves when a lane waits for a topic, for example of a cluster that was set up anew. */
-  async #topicMissing(): Promise<void> {
-    const isMissing = ({ state }: LaneView) =>
-      state.kind === 'parked' && state.code === 'UNKNOWN_TOPIC_OR_PARTITION'
-    while (!this.#stopped.signal.aborted && !this.lanes.some(isMissing)) {
-      await pause(2_000, this.#stopped.signal)
-    }
-  }
-
-  #kafka(role: string): Kafka {
-    return kafkaFromConfig(this.#options.config.kafka, role, this.#options.logger)
-  }
-}
-
-export function topicPlanOf(config: Pick<AgentConfig, 'routes' | 'uplink' | 'kafka'>) {
-  const leading = config.routes.filter(route => !route.drop)
-  const literal = leading.map(route => route.topic).filter(topic => !topic.includes('{'))
-  return {
-    telemetry: [...new Set(literal)],
-    deadLetters: config.uplink.deadLetterTopic,
-    alerts: config.uplink.alertTopic,
-    partitions: config.kafka.partitions,
-    replicationFactor: config.kafka.replicationFactor
   }
 }

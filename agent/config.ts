@@ -1,5 +1,5 @@
 import { z } from 'zod'
-import { isAlertTopic, TOPICS } from '../core/contract/topics.ts'
+import { TOPICS } from '../core/contract/topics.ts'
 import { COMPRESSIONS, codecMissing } from '../core/kafka/codecs.ts'
 import { isLoopbackHost } from '../core/runtime/address.ts'
 import {
@@ -9,10 +9,9 @@ import {
   kafkaTopic,
   listenAddress,
   name,
-  refuseRepeated,
   text
 } from '../core/runtime/config-fields.ts'
-import { secret } from '../core/runtime/secrets.ts'
+import { secret } from '../core/runtime/secret-fields.ts'
 
 const KIB = 1024
 const MIB = 1024 * KIB
@@ -35,108 +34,22 @@ export const agentSectionSchema = z
       ),
     stop_timeout: duration({ max: 600_000 })
       .prefault('10s')
-      .describe('Longest wait at a graceful stop for what is under way')
+      .describe('Longest wait at a graceful stop for what is under way'),
+    devices_max: count(1, 100_000)
+      .default(10_000)
+      .describe(
+        'Devices that `fieldline devices` lists; beyond, the one unheard for longest makes room'
+      )
   })
   .transform(agent => ({
     id: agent.id,
     data: agent.data,
     threads: agent.threads,
-    stopTimeoutMs: agent.stop_timeout
+    stopTimeoutMs: agent.stop_timeout,
+    devicesMax: agent.devices_max
   }))
 
-const userSchema = z.strictObject({
-  username: text().describe('MQTT user name'),
-  password: secret().describe('MQTT password')
-})
-
-export const mqttSchema = z
-  .strictObject({
-    listen: listenAddress()
-      .prefault('127.0.0.1:1883')
-      .describe("Address of the MQTT broker; 'off' disables it"),
-    anonymous: z
-      .enum(['loopback', 'always', 'never'])
-      .default('loopback')
-      .describe('Who may connect without a user name: clients on this machine, all, or none'),
-    users: z
-      .array(userSchema)
-      .max(10_000)
-      .superRefine((users, context) => refuseRepeated(users, 'username', context))
-      .default([])
-      .describe('Users that may connect'),
-    connections_max: count(1, 1_000_000)
-      .default(1000)
-      .describe('Connections at a time; further ones are refused'),
-    packet_bytes_max: bytes({ min: KIB, max: 15 * MIB })
-      .prefault('1MiB')
-      .describe('Largest packet; a larger one ends its connection'),
-    topic_bytes_max: count(1, 65_535)
-      .default(1024)
-      .describe('Longest topic in bytes; a longer one ends its connection'),
-    topic_levels_max: count(1, 100)
-      .default(32)
-      .describe('Most levels of a topic; more end the connection'),
-    inflight_bytes_max: bytes({ min: 64 * KIB, max: 1024 * MIB })
-      .prefault('16MiB')
-      .describe('Messages received and not yet synced; at the limit sockets are read no further')
-  })
-  .superRefine((mqtt, context) => {
-    if (mqtt.inflight_bytes_max < mqtt.packet_bytes_max) {
-      const message = 'must not be below mqtt.packet_bytes_max: the largest packet would never pass'
-      context.addIssue({ code: 'custom', path: ['inflight_bytes_max'], message })
-    }
-    if (mqtt.listen && mqtt.anonymous === 'never' && mqtt.users.length === 0) {
-      const message = "'never' without mqtt.users lets nobody connect"
-      context.addIssue({ code: 'custom', path: ['anonymous'], message })
-    }
-  })
-  .transform(mqtt => ({
-    listen: mqtt.listen,
-    anonymous: mqtt.anonymous,
-    users: mqtt.users,
-    connectionsMax: mqtt.connections_max,
-    packetBytesMax: mqtt.packet_bytes_max,
-    topicBytesMax: mqtt.topic_bytes_max,
-    topicLevelsMax: mqtt.topic_levels_max,
-    inflightBytesMax: mqtt.inflight_bytes_max
-  }))
-
-const upstreamSchema = z
-  .strictObject({
-    name: name().describe('Name in metrics and log lines'),
-    url: text(checkUpstreamUrl).describe('mqtt://HOST[:PORT] or mqtts://HOST[:PORT]'),
-    client_id: text()
-      .default('fieldline-{agentId}-{name}')
-      .describe("Client id, `{agentId}` and `{name}` filled in; the broker's session hangs on it"),
-    topics: z.array(text(checkTopicFilter)).min(1).max(1000).describe('Topic filters to subscribe'),
-    qos: z
-      .union([z.literal(0), z.literal(1), z.literal(2)])
-      .default(1)
-      .describe('Highest quality of service; below 1 messages can be lost on the way'),
-    username: text().optional().describe('User name'),
-    password: secret().optional().describe('Password'),
-    window: count(1, 65_535).default(200).describe('Messages received and not yet acknowledged'),
-    retained: z
-      .enum(['keep', 'mark', 'drop'])
-      .default('mark')
-      .describe('Retained messages sent at (re)connection: as new ones, marked, or not at all')
-  })
-  .transform(upstream => ({
-    name: upstream.name,
-    url: upstream.url,
-    clientId: upstream.client_id,
-    topics: upstream.topics,
-    qos: upstream.qos,
-    username: upstream.username,
-    password: upstream.password,
-    window: upstream.window,
-    retained: upstream.retained
-  }))
-
-export const upstreamsSchema = z
-  .array(upstreamSchema)
-  .max(100)
-  .superRefine((upstreams, context) => refuseRepeated(upstreams, 'name', context))
+export { type MqttConfig, mqttSchema } from './ingest/broker/config.ts'
 
 export const logSchema = z
   .strictObject({
@@ -239,12 +152,27 @@ export const uplinkSchema = z
     dead_letter_topic: kafkaTopic()
       .default(TOPICS.deadLetters)
       .describe('Kafka topic of messages that cannot be delivered'),
-    alert_topic: kafkaTopic().default(TOPICS.alerts).describe('Kafka topic of alert events')
+    alert_topic: kafkaTopic().default(TOPICS.alerts).describe('Kafka topic of alert events'),
+    status_topic: kafkaTopic()
+      .nullable()
+      .default(TOPICS.status)
+      .describe('Compacted Kafka topic in which each agent tells how it is; null: it does not'),
+    status_interval: duration({ min: 1000, max: 86_400_000 })
+      .prefault('30s')
+      .describe('Time between two such words; an agent that misses three is taken for away')
   })
   .superRefine((uplink, context) => {
     if (uplink.dead_letter_topic === uplink.alert_topic) {
       const message = 'must differ from uplink.dead_letter_topic'
       context.addIssue({ code: 'custom', path: ['alert_topic'], message })
+    }
+    if (uplink.status_topic === uplink.dead_letter_topic) {
+      const message = 'must differ from uplink.dead_letter_topic'
+      context.addIssue({ code: 'custom', path: ['status_topic'], message })
+    }
+    if (uplink.status_topic === uplink.alert_topic) {
+      const message = 'must differ from uplink.alert_topic'
+      context.addIssue({ code: 'custom', path: ['status_topic'], message })
     }
   })
   .transform(uplink => ({
@@ -257,7 +185,9 @@ export const uplinkSchema = z
     drain: uplink.drain,
     compression: uplink.compression,
     deadLetterTopic: uplink.dead_letter_topic,
-    alertTopic: uplink.alert_topic
+    alertTopic: uplink.alert_topic,
+    statusTopic: uplink.status_topic,
+    statusIntervalMs: uplink.status_interval
   }))
 
 export const httpSchema = z
@@ -278,41 +208,7 @@ export const httpSchema = z
   })
 
 export type AgentSectionConfig = z.output<typeof agentSectionSchema>
-export type MqttConfig = z.output<typeof mqttSchema>
-export type UpstreamConfig = z.output<typeof upstreamsSchema>[number]
 export type LogConfig = z.output<typeof logSchema>
 export type ClockConfig = z.output<typeof clockSchema>
 export type UplinkConfig = z.output<typeof uplinkSchema>
 export type HttpConfig = z.output<typeof httpSchema>
-
-/** The URL is never repeated in a message: it may hold a password. */
-function checkUpstreamUrl(value: string): void {
-  const url = URL.canParse(value) ? new URL(value) : undefined
-  if (!url || !/^mqtts?:$/.test(url.protocol) || url.hostname === '') {
-    throw new SyntaxError('expected mqtt://HOST[:PORT] or mqtts://HOST[:PORT]')
-  }
-  if (url.username !== '' || url.password !== '') {
-    throw new SyntaxError(
-      "user and password do not belong into the URL: use 'username', 'password'"
-    )
-  }
-  if (!/^\/?$/.test(url.pathname) || url.search !== '' || url.hash !== '') {
-    throw new SyntaxError('an MQTT address has no path')
-  }
-}
-
-/** Source: MQTT 3.1.1 §4.7.1. */
-function checkTopicFilter(value: string): void {
-  const levels = value.split('/')
-  const wrong = levels.find(
-    (level, index) =>
-      (level.includes('#') && (level !== '#' || index !== levels.length - 1)) ||
-      (level.includes('+') && level !== '+')
-  )
-  if (wrong !== undefined) {
-    throw new SyntaxError(`'${value}' is no topic filter: '+' is a whole level, '#' the last one`)
-  }
-  if (isAlertTopic(value)) {
-    throw new SyntaxError(`'${value}' brings nothing: what is under alerts/ is not taken`)
-  }
-}

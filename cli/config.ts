@@ -8,9 +8,9 @@ import {
   httpSchema,
   logSchema,
   mqttSchema,
-  uplinkSchema,
-  upstreamsSchema
+  uplinkSchema
 } from '../agent/config.ts'
+import { upstreamsSchema } from '../agent/ingest/upstream/config.ts'
 import { DEFAULT_ROUTE, routesSchema } from '../core/contract/route-config.ts'
 import { kafkaSchema } from '../core/kafka/config.ts'
 import { type ConfigOverride, readConfig } from '../core/runtime/config.ts'
@@ -60,10 +60,12 @@ export const fieldlineSchema = z
     const routed = (topic: string): boolean =>
       config.routes.some(route => !route.drop && route.topic === topic)
     for (const [field, topic] of [
+      ['status_topic', config.uplink.statusTopic],
       ['dead_letter_topic', config.uplink.deadLetterTopic],
       ['alert_topic', config.uplink.alertTopic]
-    ]) {
-      if (routed(topic)) complain(['uplink', field], `a route leads telemetry to '${topic}'`)
+    ] as const) {
+      if (topic !== null && routed(topic))
+        complain(['uplink', field], `a route leads telemetry to '${topic}'`)
     }
     const upstreams = config.upstreams.map(({ name }) => name)
     for (const [index, name] of config.alerts.upstreams.entries()) {
@@ -113,15 +115,35 @@ export async function loadFieldlineConfig(
   options: LoadOptions = {}
 ): Promise<LoadedFieldlineConfig> {
   const { file, overrides = {}, env = process.env } = options
-  const { value, effective } = readConfig({
+  const { value, effective, given } = readConfig({
     schema: fieldlineSchema,
     file: file === undefined ? undefined : { name: file, text: readText(file) },
     overrides: overridesOf(overrides),
     env,
     readFile: path => readFileSync(path, 'utf8')
   })
-  const hash = createHash('sha256').update(JSON.stringify(effective)).digest('hex').slice(0, 16)
-  return { config: value, hash, effective }
+  return loadedOf(value, effective, given)
+}
+
+/** Apart from what was loaded, and so from whatever prints that: it holds secrets. */
+const givenValues = new WeakMap<LoadedFieldlineConfig, unknown>()
+
+/** See `LoadedConfig.given`. */
+export function givenOf(loaded: LoadedFieldlineConfig): unknown {
+  return givenValues.get(loaded)
+}
+
+/** @param effective Secrets redacted. */
+export function loadedOf(
+  config: FieldlineConfig,
+  effective: unknown,
+  given: unknown
+): LoadedFieldlineConfig {
+  const text = JSON.stringify(effective)
+  const hash = createHash('sha256').update(text).digest('hex').slice(0, 16)
+  const loaded = { config, hash, effective }
+  givenValues.set(loaded, given)
+  return loaded
 }
 
 function overridesOf(flags: ConfigFlags): ConfigOverride[] {

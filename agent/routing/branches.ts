@@ -1,9 +1,11 @@
 import type { DeadLetterReason, DeadLetterStage } from '../../core/contract/headers.ts'
 import { HEADERS } from '../../core/contract/headers.ts'
+import { propertyText } from '../../core/contract/message-properties.ts'
 import {
   type DecodedPayload,
   type DecodeResult,
-  decodePayload
+  decodePayload,
+  type Value
 } from '../../core/contract/reading.ts'
 import type { RouteConfig } from '../../core/contract/route-config.ts'
 import { deviceKey } from '../../core/contract/topics.ts'
@@ -18,6 +20,8 @@ export interface BranchOptions {
   deadLetterTopic: string
   /** Of edge alerts: no telemetry may go there. */
   alertTopic?: string
+  /** Of the agents' words: likewise. */
+  statusTopic?: string | null
   /** A device's time is believed this far before and after the agent's. */
   pastMsMax: number
   futureMsMax: number
@@ -31,6 +35,8 @@ export interface Arrival extends RoutedMessage {
   readonly receivedAt: number
   /** Headers of each of its records, `fl-id` among them. */
   readonly headers: Record<string, string>
+  /** MQTT 5 properties as they were stored, for routes that name some. */
+  readonly properties?: Readonly<Record<string, unknown>>
 }
 
 /** What one route makes of one message. */
@@ -62,7 +68,11 @@ export class Branches {
   constructor(options: BranchOptions) {
     this.#options = options
     this.table = new RouteTable(options.routes)
-    this.#forbidden = forbiddenTopics([options.deadLetterTopic, options.alertTopic])
+    this.#forbidden = forbiddenTopics([
+      options.deadLetterTopic,
+      options.alertTopic,
+      options.statusTopic
+    ])
   }
 
   /** At least one: what no route wants is a dead letter. */
@@ -163,12 +173,19 @@ export function bufferOf(bytes: Uint8Array): Buffer {
 }
 
 function headersOf(
-  { headers }: RouteConfig,
+  { headers, mqttProperties }: RouteConfig,
   arrival: Arrival,
   observedAt: number | undefined
 ): Record<string, string> {
-  if (headers === undefined && observedAt === undefined) return arrival.headers
+  const properties = mqttProperties && arrival.properties
+  if (headers === undefined && observedAt === undefined && !properties) return arrival.headers
   const all: Record<string, string> = { ...arrival.headers, ...headers }
+  if (properties) {
+    for (const name of mqttProperties) {
+      const value = propertyText(properties, name)
+      if (value !== undefined) all[name] = value
+    }
+  }
   if (observedAt !== undefined) all[HEADERS.observed] = String(observedAt)
   return all
 }
@@ -186,7 +203,17 @@ function readingValue(
     ...(match.metric === undefined ? {} : { metric: match.metric }),
     values: Object.fromEntries(payload.values.map(({ metric, value }) => [metric, value])),
     ...(payload.observedAt === undefined ? {} : { observedAt: payload.observedAt }),
-    receivedAt
+    receivedAt,
+    ...unitsOf(payload.values)
   }))
   return Buffer.from(JSON.stringify(several ? readings : readings[0]))
+}
+
+/** One `unit` where all values have the same; else `units`, by name, of those that have one. */
+function unitsOf(values: readonly Value[]): object {
+  const named = values.filter(({ unit }) => unit !== undefined)
+  if (named.length === 0) return {}
+  const [{ unit }] = named
+  if (named.length === values.length && named.every(value => value.unit === unit)) return { unit }
+  return { units: Object.fromEntries(named.map(value => [value.metric, value.unit])) }
 }

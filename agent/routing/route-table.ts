@@ -1,4 +1,6 @@
+import type { Fields } from '../../core/contract/reading.ts'
 import type { RouteConfig } from '../../core/contract/route-config.ts'
+import { compileFields } from '../../core/contract/route-fields.ts'
 import { TopicTemplate } from '../../core/contract/topic-template.ts'
 
 /** What routes can tell messages apart by. What is not known (`undefined`) meets every condition. */
@@ -12,7 +14,7 @@ export interface RoutedMessage {
 /** One route that wants a message, and what its template found in the topic. */
 export interface RouteMatch {
   readonly config: RouteConfig
-  readonly fields: ReadonlySet<string> | undefined
+  readonly fields: Fields | undefined
   readonly site: string
   readonly device: string
   readonly metric: string | undefined
@@ -28,7 +30,7 @@ export interface Matches {
 interface CompiledRoute {
   readonly config: RouteConfig
   readonly templates: readonly TopicTemplate[]
-  readonly fields: ReadonlySet<string> | undefined
+  readonly fields: Fields | undefined
 }
 
 /**
@@ -42,7 +44,7 @@ export class RouteTable {
     this.#routes = routes.map(config => ({
       config,
       templates: config.match.map(text => new TopicTemplate(text)),
-      fields: config.fields && new Set(config.fields)
+      fields: compileFields(config.fields)
     }))
   }
 

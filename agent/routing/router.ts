@@ -1,6 +1,6 @@
 import { formatEventId } from '../../core/contract/event-id.ts'
 import { HEADERS } from '../../core/contract/headers.ts'
-import { decodePayload } from '../../core/contract/reading.ts'
+import { type DecodedPayload, decodePayload, type Value } from '../../core/contract/reading.ts'
 import type { RouteConfig } from '../../core/contract/route-config.ts'
 import {
   type ClockMark,
@@ -8,8 +8,10 @@ import {
   type StoredMessage
 } from '../../core/contract/stored-message.ts'
 import type { LogRecord } from '../../core/log/reader.ts'
+import type { Sighting } from '../devices/device-registry.ts'
 import type { OutgoingRecord } from '../uplink/outgoing-record.ts'
 import { type Arrival, type Branch, Branches, type BranchOptions, bufferOf } from './branches.ts'
+import type { RouteMatch } from './route-table.ts'
 
 export interface RouterOptions extends BranchOptions {
   agentId: string
@@ -36,7 +38,7 @@ export interface RoutedReading {
   receivedAt: number
   /** What the device's clock said, believed or not. */
   observedAt?: number
-  values: { metric: string; value: number }[]
+  values: Value[]
   /** Metrics that are null or text. */
   unusable?: string[]
 }
@@ -45,6 +47,12 @@ export interface RoutedReading {
 export interface FilteredCounters {
   dropped: number
   sampledOut: number
+}
+
+/** A stored message and whose it is, its payload not read yet. */
+export interface RoutedSighting extends Sighting {
+  /** None when nothing reads it, or nothing can. */
+  decode(): readonly DecodedPayload[]
 }
 
 /** Clock marks of this many boots are kept: the newest are the ones that readings still need. */
@@ -57,18 +65,26 @@ const MARKS_MAX = 16
  */
 export class Router {
   readonly #options: RouterOptions
-  readonly #branches: Branches
+  #branches: Branches
   readonly #marks = new Map<bigint, ClockMark>()
+  /** Told of what `readings` decodes, and of messages that no route decodes but one wants. */
+  onSighting:
+    | ((sighting: Sighting, record: LogRecord, payloads: readonly DecodedPayload[]) => void)
+    | undefined
   readonly deadLetters: Partial<Record<string, number>> = {}
   /** By name of the route; of those that drop or sample. */
-  readonly filtered: Record<string, FilteredCounters>
+  readonly filtered: Record<string, FilteredCounters> = {}
 
   constructor(options: RouterOptions) {
     this.#options = options
     this.#branches = new Branches(options)
-    this.filtered = Object.fromEntries(
-      options.routes.filter(filters).map(({ name }) => [name, { dropped: 0, sampledOut: 0 }])
-    )
+    this.#countFiltered(options.routes)
+  }
+
+  /** From the next record on. What is known of clocks stays, and so do counts of routes that stay. */
+  useRoutes(routes: readonly RouteConfig[]): void {
+    this.#branches = new Branches({ ...this.#options, routes })
+    this.#countFiltered(routes)
   }
 
   /** @param now Agent's wall clock, epoch ms: tells what is sent late. */
@@ -105,16 +121,21 @@ export class Router {
     if (stored.kind === 'clock-mark') this.#keepMark(stored.mark)
     if (stored.kind !== 'message') return []
     const { message } = stored
-    // Scored once, by the first route that decodes it: several routes are one reading.
-    const { wanted } = this.#branches.table.match(message)
-    const match = wanted.find(({ config }) => config.codec !== 'raw')
+    const match = this.#reader(message)
     if (!match) return []
-    const { codec } = match.config
-    const decoded = decodePayload(codec, message.payload, match.metric, match.fields, true)
-    if (!decoded.ok) return []
-    const { receivedAt } = this.#receivedAt(message)
+    const { receivedAt, corrected } = this.#receivedAt(message)
+    const decoded = decodePayload(
+      match.config.codec,
+      message.payload,
+      match.metric,
+      match.fields,
+      true
+    )
+    const payloads = decoded.ok ? decoded.payloads : []
+    this.onSighting?.(sightingOf(message, match, receivedAt, corrected), record, payloads)
+    if (match.config.codec === 'raw' || payloads.length === 0) return []
     const eventId = this.#eventIdOf(record)
-    return decoded.payloads.map(payload => ({
+    return payloads.map(payload => ({
       epoch: record.epoch,
       offset: record.offset,
       agentId: this.#options.agentId,
@@ -125,6 +146,37 @@ export class Router {
       receivedAt,
       ...payload
     }))
+  }
+
+  /**
+   * Whose a stored message is, its payload left alone until it is asked for. Nothing for marks, and
+   * for what no route wants. A clock mark is kept.
+   */
+  sighting(record: LogRecord): RoutedSighting | undefined {
+    const stored = decodeStoredRecord(record.payload)
+    if (stored.kind === 'clock-mark') this.#keepMark(stored.mark)
+    if (stored.kind !== 'message') return undefined
+    const { message } = stored
+    const match = this.#reader(message)
+    if (!match) return undefined
+    const { receivedAt, corrected } = this.#receivedAt(message)
+    const { metric, fields, config } = match
+    return {
+      ...sightingOf(message, match, receivedAt, corrected),
+      decode: () => {
+        const decoded = decodePayload(config.codec, message.payload, metric, fields)
+        return decoded.ok ? decoded.payloads : []
+      }
+    }
+  }
+
+  /**
+   * The first route that decodes a message: several routes are one reading. Where none does, the first
+   * that wants it.
+   */
+  #reader(message: StoredMessage): RouteMatch | undefined {
+    const { wanted } = this.#branches.table.match(message)
+    return wanted.find(({ config }) => config.codec !== 'raw') ?? wanted[0]
   }
 
   #arrivalOf(record: LogRecord, message: StoredMessage, now: number): Arrival {
@@ -139,8 +191,9 @@ export class Router {
     if (message.retain && message.upstream) headers[HEADERS.retained] = '1'
     if (now - receivedAt > this.#options.replayedAfterMs) headers[HEADERS.replayed] = '1'
     if (message.clockUnsynced && !corrected) headers[HEADERS.clock] = 'unsynced'
-    const { topic, payload, qos, retain, clientId } = message
-    return { eventId, topic, payload, qos, retain, clientId, receivedAt, headers }
+    const { topic, payload, qos, retain, clientId, properties } = message
+    const arrival = { eventId, topic, payload, qos, retain, clientId, receivedAt, headers }
+    return properties ? { ...arrival, properties } : arrival
   }
 
   /** Readings taken before time was known are corrected by the monotonic clock once it is. */
@@ -179,9 +232,27 @@ export class Router {
     return this.#branches.deadLetter(undefined, unread, 'decode', 'unknown_record', detail)
   }
 
+  #countFiltered(routes: readonly RouteConfig[]): void {
+    const names = routes.filter(filters).map(({ name }) => name)
+    for (const name of Object.keys(this.filtered)) {
+      if (!names.includes(name)) delete this.filtered[name]
+    }
+    for (const name of names) this.filtered[name] ??= { dropped: 0, sampledOut: 0 }
+  }
+
   #countDeadLetter(reason: string): void {
     this.deadLetters[reason] = (this.deadLetters[reason] ?? 0) + 1
   }
+}
+
+function sightingOf(
+  { topic, clientId, upstream, clockUnsynced }: StoredMessage,
+  { site, device }: RouteMatch,
+  receivedAt: number,
+  corrected: boolean
+): Sighting {
+  const unsynced = clockUnsynced && !corrected
+  return { site, device, topic, clientId, upstream, receivedAt, unsynced }
 }
 
 function filters({ drop, sample }: RouteConfig): boolean {

@@ -14,8 +14,10 @@ const TOPIC_CHARS_MAX = 249
 const OWN_TOPICS = Object.values(TOPICS).filter(name => name !== TOPICS.telemetry)
 
 /** Kafka topics that no route may lead to. */
-export function forbiddenTopics(configured: readonly (string | undefined)[]): ReadonlySet<string> {
-  return new Set([...OWN_TOPICS, ...configured.filter(topic => topic !== undefined)])
+export function forbiddenTopics(
+  configured: readonly (string | null | undefined)[]
+): ReadonlySet<string> {
+  return new Set([...OWN_TOPICS, ...configured.filter(topic => typeof topic === 'string')])
 }
 
 /**

@@ -7,6 +7,8 @@ export interface TopicPlan {
   telemetry: string[]
   deadLetters: string
   alerts: string
+  /** null: agents tell the fleet nothing. */
+  status: string | null
   partitions: number
   /** null: the brokers' default. */
   replicationFactor: number | null
@@ -17,6 +19,8 @@ export interface WantedTopic {
   topic: string
   partitions: number
   compacted: boolean
+  /** Beside the brokers' defaults. */
+  entries?: readonly { name: string; value: string }[]
 }
 
 const BROKER_DEFAULT = -1
@@ -29,6 +33,16 @@ const STATE_ENTRIES = [
   { name: 'segment.bytes', value: String(32 << 20) },
   { name: 'min.cleanable.dirty.ratio', value: '0.2' }
 ]
+/**
+ * By the brokers' clock, as that of a box may be wrong, and it is to tell how old a last word is. Who
+ * reads it reads all of it: what was written over goes within the hour.
+ */
+const STATUS_ENTRIES = [
+  { name: 'message.timestamp.type', value: 'LogAppendTime' },
+  { name: 'segment.ms', value: String(3_600_000) },
+  { name: 'segment.bytes', value: String(8 << 20) },
+  { name: 'min.cleanable.dirty.ratio', value: '0.2' }
+]
 
 /** Which topics an agent and its detector write, and how they are kept. */
 export function wantedTopics(plan: TopicPlan): WantedTopic[] {
@@ -37,10 +51,15 @@ export function wantedTopics(plan: TopicPlan): WantedTopic[] {
     ...plan.telemetry.map(topic => ({ topic, partitions, compacted: false })),
     { topic: plan.deadLetters, partitions, compacted: false },
     { topic: plan.alerts, partitions, compacted: false },
-    { topic: TOPICS.status, partitions: 1, compacted: true },
+    ...(plan.status === null ? [] : [statusTopic(plan.status)]),
     { topic: TOPICS.cursors, partitions: 1, compacted: false },
-    { topic: TOPICS.detectorState, partitions, compacted: true }
+    { topic: TOPICS.detectorState, partitions, compacted: true, entries: STATE_ENTRIES }
   ]
+}
+
+/** One partition: a few hundred bytes an agent. */
+function statusTopic(topic: string): WantedTopic {
+  return { topic, partitions: 1, compacted: true, entries: STATUS_ENTRIES }
 }
 
 /**
@@ -75,7 +94,7 @@ function topicConfig(wanted: WantedTopic, replicationFactor: number | null): ITo
     replicationFactor: replicationFactor ?? BROKER_DEFAULT,
     configEntries: [
       ...(wanted.compacted ? [{ name: 'cleanup.policy', value: 'compact' }] : []),
-      ...(wanted.topic === TOPICS.detectorState ? STATE_ENTRIES : [])
+      ...(wanted.entries ?? [])
     ]
   }
 }
@@ -84,6 +103,9 @@ function topicConfig(wanted: WantedTopic, replicationFactor: number | null): ITo
 export function neededAcls(plan: TopicPlan, exactlyOnce: boolean, agentId: string): string[] {
   const written = [...plan.telemetry, plan.deadLetters, plan.alerts]
   const acls = written.map(topic => `--operation Write --operation Describe --topic ${topic}`)
+  if (plan.status !== null) {
+    acls.push(`--operation Write --operation Describe --topic ${plan.status}`)
+  }
   acls.push('--operation IdempotentWrite --cluster')
   if (exactlyOnce) {
     const prefix = `fieldline.${agentId}.`
@@ -105,6 +127,12 @@ export function deadLetterAcls({ deadLetters }: TopicPlan): string[] {
   ]
 }
 
+/** What `fieldline fleet` needs, in the same form; `--forget` alone writes. */
+export function fleetAcls({ status }: TopicPlan): string[] {
+  if (status === null) return []
+  return [`--operation Read --operation Write --operation Describe --topic ${status}`]
+}
+
 /** The ACLs that the user of a central detector needs, in the same form. */
 export function detectorAcls(plan: TopicPlan, group: string, topics: readonly string[]): string[] {
   const prefixed = '--resource-pattern-type prefixed'
@@ -112,6 +140,7 @@ export function detectorAcls(plan: TopicPlan, group: string, topics: readonly st
   const written = [plan.alerts, plan.deadLetters]
   return [
     ...topics.map(topic => `${both} --topic ${topic}`),
+    ...(plan.status === null ? [] : [`${both} --topic ${plan.status}`]),
     ...written.map(topic => `--operation Write --operation Describe --topic ${topic}`),
     `--operation Read --operation Write --operation Describe --topic ${TOPICS.detectorState}`,
     `${both} --group ${group}`,

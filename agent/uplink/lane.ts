@@ -1,12 +1,13 @@
 import { HEADERS } from '../../core/contract/headers.ts'
 import type { Cursor, LogReader, LogRecord } from '../../core/log/reader.ts'
+import { BucketCounts, type BucketTotals } from '../../core/runtime/bucket-counts.ts'
 import type { Clock } from '../../core/runtime/clock.ts'
 import { pause } from '../../core/runtime/deadline.ts'
 import type { Logger } from '../../core/runtime/log.ts'
 import { AverageRate } from './average-rate.ts'
 import type { Delivery, LaneState, Room } from './delivery.ts'
 import type { DrainLimit } from './drain-limit.ts'
-import type { LaneCounters, LaneView } from './lane-view.ts'
+import { type LaneCounters, type LaneView, PRODUCE_BUCKETS } from './lane-view.ts'
 import type { OutgoingRecord } from './outgoing-record.ts'
 import { type Parcel, RenderedRecords } from './rendered-records.ts'
 
@@ -59,6 +60,7 @@ export class Lane implements LaneView {
   readonly #stopping = new AbortController()
   readonly #hardStop = new AbortController()
   readonly #rate: AverageRate
+  readonly #produceTimes = new BucketCounts(PRODUCE_BUCKETS)
   #running: Promise<void> | undefined
   #state: LaneState = { kind: 'connecting' }
   #oldestAt: number | undefined
@@ -109,6 +111,10 @@ export class Lane implements LaneView {
   /** Records delivered a second, lately. */
   get rate(): number {
     return this.#rate.perSecond
+  }
+
+  get produceTimes(): BucketTotals {
+    return this.#produceTimes.totals
   }
 
   set state(state: LaneState) {
@@ -230,7 +236,9 @@ export class Lane implements LaneView {
     this.#sendingSince = undefined
     if (!done) return false
     this.counters.batches++
-    this.counters.produceMs = Math.round(clock.monotonic() - from)
+    const tookMs = clock.monotonic() - from
+    this.counters.produceMs = Math.round(tookMs)
+    this.#produceTimes.observe(tookMs / 1000)
     this.counters.produced += records.length
     for (const record of records) this.counters.producedBytes += record.value.length
     return true

@@ -2,14 +2,12 @@ import { createHash } from 'node:crypto'
 import path from 'node:path'
 import type { RouteConfig } from '../../core/contract/route-config.ts'
 import type { ClockMark } from '../../core/contract/stored-message.ts'
-import type { KafkaConfig } from '../../core/kafka/config.ts'
 import { kafkaFromConfig } from '../../core/kafka/connection.ts'
 import { nodeDisk } from '../../core/log/node-disk.ts'
 import type { Cursor, LogReader } from '../../core/log/reader.ts'
-import type { ReaderClaim } from '../../core/log/reader-claim.ts'
 import { systemClock } from '../../core/runtime/clock.ts'
 import type { Logger } from '../../core/runtime/log.ts'
-import type { ClockConfig, UplinkConfig } from '../config.ts'
+import type { UplinkConfig } from '../config.ts'
 import { renderAlerts } from '../routing/alert-renderer.ts'
 import { Router } from '../routing/router.ts'
 import { AtLeastOnceDelivery } from './at-least-once.ts'
@@ -18,23 +16,13 @@ import { DrainLimit } from './drain-limit.ts'
 import { ExactlyOnceDelivery } from './exactly-once.ts'
 import { kafkajsDriver } from './kafka-session.ts'
 import { Lane, type LaneOptions } from './lane.ts'
+import type { LanePlan } from './lane-plan.ts'
 import { ProgressFile } from './progress-file.ts'
 
-export const LANES = ['telemetry', 'alerts'] as const
-export type LaneName = (typeof LANES)[number]
-
-/** Everything a lane needs to know, as plain data: it may be opened in another thread. */
-export interface LanePlan {
-  lane: LaneName
-  agentId: string
-  dataDirectory: string
-  claim: ReaderClaim
-  /** See `LaneOptions`. */
-  logEnd: number
-  kafka: KafkaConfig
-  uplink: UplinkConfig
-  clock: ClockConfig
-  routes: RouteConfig[]
+export interface OpenedLane {
+  lane: Lane
+  /** For records that are read from now on. */
+  useRoutes: (routes: readonly RouteConfig[]) => void
 }
 
 /** Builds a lane: reader → router → delivery. It is not started. */
@@ -44,13 +32,14 @@ export function openLane(
   logger: Logger,
   knownMark: (bootId: bigint) => ClockMark | undefined,
   onBeyondEnd: (cursor: Cursor) => void
-): Lane {
+): OpenedLane {
   const { uplink, agentId } = plan
   const router = new Router({
     agentId,
     routes: plan.routes,
     deadLetterTopic: uplink.deadLetterTopic,
     alertTopic: uplink.alertTopic,
+    statusTopic: uplink.statusTopic,
     pastMsMax: plan.clock.pastMaxMs,
     futureMsMax: plan.clock.futureMaxMs,
     replayedAfterMs: uplink.replayedAfterMs,
@@ -80,7 +69,7 @@ export function openLane(
     clock: systemClock,
     logger
   })
-  return lane
+  return { lane, useRoutes: routes => router.useRoutes(routes) }
 }
 
 /** As good as never. */

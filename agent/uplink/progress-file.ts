@@ -36,7 +36,7 @@ export class ProgressFile {
     try {
       const file = await this.#open()
       const bytes = Buffer.alloc(BYTES)
-      return parse(bytes.toString('latin1', 0, await file.read(bytes, 0)))
+      return parseProgress(bytes.toString('latin1', 0, await file.read(bytes, 0)))
     } catch (error) {
       this.#tell(error)
       return undefined
@@ -96,7 +96,8 @@ function format({ epoch, offset }: Cursor): string {
   return `${sumOf(body)} ${body}`.padEnd(BYTES - 1).concat('\n')
 }
 
-function parse(text: string): Cursor | undefined {
+/** @returns undefined for anything that was not written whole. */
+export function parseProgress(text: string): Cursor | undefined {
   const [, sum, epoch, digits] = /^([0-9a-f]{8}) (\S+) (\d{1,16}) *\n$/.exec(text) ?? []
   if (sum === undefined || sum !== sumOf(`${epoch} ${digits}`)) return undefined
   const offset = Number(digits)

@@ -1,21 +1,25 @@
-import { existsSync } from 'node:fs'
 import path from 'node:path'
 import { setFlagsFromString } from 'node:v8'
 import { Command, Option } from 'commander'
 import { Agent } from '../../agent/agent.ts'
-import { registerAgentMetrics } from '../../agent/metrics.ts'
+import { listenersOf } from '../../agent/ingest/broker/config.ts'
+import { FIXED } from '../../agent/ingest/broker/embedded-broker.ts'
 import { formatAddress } from '../../core/runtime/address.ts'
+import { messageOf } from '../../core/runtime/errors.ts'
 import { HttpServer, json } from '../../core/runtime/http.ts'
-import { onStopSignals } from '../../core/runtime/lifecycle.ts'
+import { RunSignals } from '../../core/runtime/lifecycle.ts'
 import { createLogger, type Logger } from '../../core/runtime/log.ts'
-import { Metrics } from '../../core/runtime/metrics.ts'
+import type { Metrics } from '../../core/runtime/metrics.ts'
 import { packageVersion } from '../../core/runtime/package-root.ts'
 import { Supervisor } from '../../core/runtime/sd-notify.ts'
 import { type ConfigFlags, type FieldlineConfig, loadFieldlineConfig } from '../config.ts'
-import { AgentViews } from '../dashboard/agent-view.ts'
-import { dashboard } from '../dashboard/dashboard.ts'
-import { type EdgeDetection, startEdgeDetection } from '../edge/edge-detection.ts'
+import { type Devices, openDevices } from '../devices/open-devices.ts'
+import { devicesPage } from '../devices/page.ts'
+import type { EdgeDetection } from '../edge/edge-detection.ts'
 import { checkAddressesFree, checkBrokersResolve } from '../preflight.ts'
+import { RELEASED_AT } from '../released-at.ts'
+import type { ConfigChange, ReloadableParts } from '../reload/config-changes.ts'
+import { Reloading } from '../reload/reloading.ts'
 
 /**
  * V8 lets a busy heap grow to four times what lives in it before it collects; less than twice is enough
@@ -23,8 +27,16 @@ import { checkAddressesFree, checkBrokersResolve } from '../preflight.ts'
  */
 const HEAP_FLAG = '--heap-growing-percent=70'
 
-/** The wall clock of a box is not believed before this release was made. */
-const RELEASED_AT = Date.UTC(2026, 10, 1)
+/** What the broker cannot exchange; and whether there is a detector at all decides what else is started. */
+const RELOADABLE: ReloadableParts = {
+  // The broker may still refuse what it is given: before anything else is changed.
+  sections: [['mqtt'], ['logging'], ['alerts'], ['routes'], ['detector']],
+  except: [
+    ...Object.values(FIXED).map(path => path.split('.')),
+    ['detector', 'enabled'],
+    ['detector', 'scope']
+  ]
+}
 
 /** Of a stop, beyond what is drained: closing logs, saving what was learned. */
 const STOP_SLACK_MS = 30_000
@@ -35,7 +47,7 @@ Examples:
   $ fieldline agent -c fieldline.yaml
   $ fieldline agent --kafka kafka-1:9092,kafka-2:9092 --id gateway-7 --data /var/lib/fieldline
 
-The first SIGINT or SIGTERM stops in order, the second at once.
+The first SIGINT or SIGTERM stops in order, the second at once. SIGHUP reads the configuration again.
 `
 
 /** `fieldline agent`: takes readings from MQTT, keeps them on disk, delivers them to Kafka. */
@@ -61,17 +73,22 @@ export function agentCommand(): Command {
 
 async function runAgent(flags: ConfigFlags & { config?: string }): Promise<void> {
   setFlagsFromString(HEAP_FLAG)
+  const signals = new RunSignals()
   const { config: file, ...overrides } = flags
-  const { config, hash } = await loadFieldlineConfig({ ...(file ? { file } : {}), overrides })
+  const load = () => loadFieldlineConfig({ ...(file ? { file } : {}), overrides })
+  const loaded = await load()
+  const { config, hash } = loaded
   const logger = createLogger(config.logging.level)
-  await checkAddressesFree([config.mqtt.listen, config.http.listen])
-  // A box that has run before starts without a name server; a new one should tell a typing error.
-  const ranBefore = existsSync(path.join(config.agent.data, 'agent.json'))
-  if (!ranBefore) await checkBrokersResolve(config.kafka.brokers)
+  await checkAddressesFree([
+    ...listenersOf(config.mqtt).map(({ listen }) => listen),
+    config.http.listen
+  ])
+  if (signals.stopAsked) process.exit(0)
 
   const agent = await Agent.start({
     config,
     version: packageVersion(),
+    configHash: hash,
     releasedAt: RELEASED_AT,
     logger,
     onFailure: error => {
@@ -80,26 +97,82 @@ async function runAgent(flags: ConfigFlags & { config?: string }): Promise<void>
       process.exit(error.exitCode)
     }
   })
-  const detector = await startDetection(agent, config, logger)
-  agent.releaseAbsentReaders()
-  const http = await openHttp(agent, detector, config, hash, logger)
-  tellReady(agent, config, logger)
   const supervisor = Supervisor.open({ logger })
-  supervisor?.ready(
-    () => agent.ready,
-    () => summaryOf(agent)
-  )
-  onStopSignals(async hard => {
-    if (hard) process.exit(1)
-    supervisor?.stopping(config.agent.stopTimeoutMs + STOP_SLACK_MS)
+  let detector: EdgeDetection | undefined
+  let devices: Devices | undefined
+  let http: HttpServer | undefined
+  const stop = async (drainMs: number): Promise<void> => {
+    supervisor?.stopping(drainMs + STOP_SLACK_MS)
     logger.info({ event: 'agent.stopping' }, 'Stopping: what is not delivered waits on disk.')
+    await reloading.end()
     await detector?.stop()
-    await agent.stop(config.agent.stopTimeoutMs)
+    await devices?.stop()
+    await agent.stop(drainMs)
     await http?.close()
     logger.info({ event: 'agent.stopped' }, 'Stopped.')
     supervisor?.close()
     process.exit(0)
+  }
+  const reloading = new Reloading({
+    loaded,
+    load: file === undefined ? undefined : load,
+    parts: RELOADABLE,
+    apply: change => putIntoEffect(change, agent, detector, devices),
+    renew: () => agent.reloadCertificates(),
+    supervisor,
+    summary: () => summaryOf(agent),
+    logger
   })
+  if (signals.stopAsked) return stop(0)
+  detector = await startDetection(agent, config, logger)
+  devices = await openDevices({
+    ...{ agent, detection: detector, logger },
+    ...{ dataDirectory: config.agent.data, devicesMax: config.agent.devicesMax }
+  })
+  agent.releaseAbsentReaders()
+  if (signals.stopAsked) return stop(0)
+  http = await openHttp(agent, detector, devices, config, reloading, logger)
+  if (signals.stopAsked) return stop(0)
+  tellReady(agent, config, logger)
+  supervisor?.ready(
+    () => agent.ready,
+    () => summaryOf(agent)
+  )
+  signals.answer(
+    () => stop(reloading.loaded.config.agent.stopTimeoutMs),
+    () => reloading.reload()
+  )
+  await warnOfUnknownBrokers(config, logger)
+}
+
+/** Readings are taken and kept whether Kafka is found or not: whoever typed the name is told, no more. */
+async function warnOfUnknownBrokers({ kafka }: FieldlineConfig, logger: Logger): Promise<void> {
+  try {
+    await checkBrokersResolve(kafka.brokers)
+  } catch (error) {
+    const facts = { event: 'kafka.host_unknown', brokers: kafka.brokers.join(',') }
+    logger.warn(facts, `${messageOf(error)} Until then readings are accepted and kept on disk.`)
+  }
+}
+
+async function putIntoEffect(
+  { next, sections }: ConfigChange,
+  agent: Agent,
+  detector: EdgeDetection | undefined,
+  devices: Devices | undefined
+): Promise<void> {
+  const { mqtt, logging, alerts, routes, detector: detection } = next.config
+  if (sections.has('mqtt')) agent.useMqtt(mqtt)
+  if (sections.has('logging')) {
+    agent.setLogLevel(logging.level)
+    detector?.setLogLevel(logging.level)
+  }
+  if (sections.has('alerts')) await agent.useAlerts(alerts)
+  if (sections.has('routes')) await agent.useRoutes(routes)
+  if (sections.has('routes')) devices?.useRoutes(routes)
+  // It decodes by the same routes.
+  if (sections.has('routes') || sections.has('detector')) await detector?.reload(detection)
+  agent.configHash = next.hash
 }
 
 /** For `systemctl status`. */
@@ -119,10 +192,13 @@ async function startDetection(
     agent.alertSinks.reconcile([])
     return undefined
   }
+  // Loaded when devices are answered already: a start is as long as its first PUBACK.
+  const { startEdgeDetection } = await import('../edge/edge-detection.ts')
   return startEdgeDetection({
     agent,
     dataDirectory: config.agent.data,
     config: config.detector,
+    devicesMax: config.agent.devicesMax,
     threads: config.agent.threads,
     logger
   })
@@ -131,16 +207,20 @@ async function startDetection(
 async function openHttp(
   agent: Agent,
   detector: EdgeDetection | undefined,
+  devices: Devices,
   config: FieldlineConfig,
-  configHash: string,
+  reloading: Reloading,
   logger: Logger
 ): Promise<HttpServer | undefined> {
   if (!config.http.listen) return undefined
-  const metrics = new Metrics()
-  registerAgentMetrics(metrics, agent)
+  const [{ dashboard }, { AgentViews }] = await Promise.all([
+    import('../dashboard/dashboard.ts'),
+    import('../dashboard/agent-view.ts')
+  ])
+  let metrics: Promise<Metrics> | undefined
   const page = dashboard({
-    status: () => agent.status,
-    look: async request => detector?.look(request),
+    status: () => ({ ...agent.status, config: reloading.status }),
+    look: async requests => detector?.look(requests),
     views: new AgentViews({
       kafka: config.kafka.brokers,
       overflow: config.log.overflow,
@@ -159,19 +239,25 @@ async function openHttp(
       '/live': () => json({ live: true }),
       '/ready': () => json({ ready: agent.ready }, agent.ready ? 200 : 503),
       '/status': async () => {
-        const seen = await detector?.status()
+        const [seen, heard] = await Promise.all([detector?.status(), devices.look({ limit: 0 })])
         return json({
           ...agent.status,
-          configHash,
-          detector: seen ? { ...seen.counters, openAlerts: seen.openAlerts } : null
+          configHash: reloading.status.hash,
+          config: reloading.status,
+          detector: seen ? { ...seen.counters, openAlerts: seen.openAlerts } : null,
+          devices: heard ? { known: heard.known, forgotten: heard.forgotten } : null
         })
       },
-      '/metrics': async () => ({
-        status: 200,
-        type: 'text/plain; version=0.0.4',
-        body: await metrics.text()
-      })
-    }
+      '/metrics': async () => {
+        // Most boxes are never scraped; the library takes some MB.
+        metrics ??= import('../agent-metrics.ts').then(({ agentMetrics }) =>
+          agentMetrics(agent, detector, devices, () => reloading.status.hash)
+        )
+        const body = await (await metrics).text()
+        return { status: 200, type: 'text/plain; version=0.0.4', body }
+      }
+    },
+    queryPages: { '/devices': query => devicesPage(devices, query) }
   })
 }
 

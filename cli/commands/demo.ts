@@ -1,6 +1,15 @@
 import { Command, InvalidArgumentError, Option } from 'commander'
 import { type DemoFlags, runDemo } from '../demo/demo.ts'
 
+const NOTES = `
+Exit codes: 0 nothing was lost or reordered, 1 something was or the demo failed, 130 Ctrl-C.
+
+Examples:
+  $ fieldline demo
+  $ fieldline demo --delivery exactly_once --seed 7
+  $ fieldline demo --fast --json > result.json
+`
+
 /** `fieldline demo`: the product's promise in 90 seconds. */
 export function demoCommand(): Command {
   return new Command('demo')
@@ -17,10 +26,7 @@ export function demoCommand(): Command {
         'exactly_once'
       ])
     )
-    .addHelpText(
-      'after',
-      '\nExit codes: 0 nothing was lost or reordered, 1 something was or the demo failed, 130 Ctrl-C.\n'
-    )
+    .addHelpText('after', NOTES)
     .action(async (flags: DemoFlags) => {
       const { exitCode, atOnce } = await runDemo(flags)
       if (atOnce) process.exit(exitCode)

@@ -5,7 +5,7 @@ import { OperationalError } from '../../core/runtime/errors.ts'
 import { createLogger } from '../../core/runtime/log.ts'
 import { nearestName } from '../../core/runtime/nearest.ts'
 import { type FieldlineConfig, loadFieldlineConfig } from '../config.ts'
-import { readLetters, spanOf } from '../dlq/kafka-letters.ts'
+import { readLetters, recordsIn, spanOf } from '../dlq/kafka-letters.ts'
 import { replay } from '../dlq/kafka-replay.ts'
 import { LetterList } from '../dlq/letter-list.ts'
 import { Resending } from '../dlq/resending.ts'
@@ -13,6 +13,7 @@ import { isSelected, type Selection } from '../dlq/selection.ts'
 import { jsonLine } from '../log/records.ts'
 import { parseInstant, parseOffset, parseTopicFilter } from '../log/select.ts'
 import { checkBrokersResolve } from '../preflight.ts'
+import { Progress } from '../progress.ts'
 
 const EXAMPLES = `
 Examples:
@@ -61,6 +62,10 @@ function subcommand(dlq: Command, name: string, description: string): Command {
 const LIST_NOTES = `
 Reads all of the topic, up to its end when the command began. A dead letter's place is
 PARTITION/OFFSET. Needs the rights to read the topic and groups named 'fieldline.dlq…'.
+
+Examples:
+  $ fieldline dlq list --kafka localhost:9092 --reason no_route
+  $ fieldline dlq list -c fieldline.yaml --since 2h --topic 'plants/p7/#' --json
 `
 
 interface ListFlags extends SelectFlags {
@@ -85,10 +90,18 @@ async function list(flags: ListFlags): Promise<void> {
   const order = oldest ? 'oldest' : 'newest'
   const letters = new LetterList({ limit, order, headBytes: bytes })
   const { first, end } = await spanOf(kafka, topic)
-  await readLetters(kafka, topic, first, end, letter => {
-    if (isSelected(flags, letter)) letters.add(letter)
-    return true
-  })
+  const progress = new Progress('read', { unit: 'dead letter' })
+  const total = recordsIn(first, end)
+  let read = 0
+  try {
+    await readLetters(kafka, topic, first, end, letter => {
+      progress.update(++read, total)
+      if (isSelected(flags, letter)) letters.add(letter)
+      return true
+    })
+  } finally {
+    progress.end()
+  }
   process.stdout.write(flags.json ? jsonLine(letters.json(topic)) : `${letters.text(topic)}\n`)
 }
 
@@ -107,6 +120,10 @@ id; to read the dead-letter topic, with groups named 'fieldline.dlq…'.
 
 Exit codes: 0 nothing is left, 1 some still fail (or Kafka cannot be reached), 2 usage,
 78 configuration.
+
+Examples:
+  $ fieldline dlq replay -c fieldline.yaml --reason no_route --dry-run
+  $ fieldline dlq replay -c fieldline.yaml
 `
 
 interface ReplayFlags extends SelectFlags {
@@ -135,6 +152,7 @@ async function replayLetters(flags: ReplayFlags): Promise<void> {
   }
   const { config, kafka } = await connectable(flags)
   const resending = new Resending(config, flags.via ? routeNamed(config, flags.via) : undefined)
+  const progress = new Progress('replay', { unit: 'dead letter' })
   const stop = new AbortController()
   const onSignal = () => stop.abort()
   // A second one has the system's own effect; what was sent is remembered either way.
@@ -145,12 +163,15 @@ async function replayLetters(flags: ReplayFlags): Promise<void> {
       topic: config.uplink.deadLetterTopic,
       skip: skipFailing,
       now: () => Date.now(),
-      signal: stop.signal
+      signal: stop.signal,
+      onRead: progress.update
     })
+    progress.end()
     process.stdout.write(flags.json ? jsonLine(report.json()) : `${report.text()}\n`)
     const isDone = report.leftTotal === 0 || skipFailing
     if (!isDone || report.stopped === 'gaps' || stop.signal.aborted) process.exitCode = 1
   } finally {
+    progress.end()
     process.off('SIGINT', onSignal).off('SIGTERM', onSignal)
   }
 }

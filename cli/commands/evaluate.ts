@@ -1,4 +1,4 @@
-import { Command, InvalidArgumentError } from 'commander'
+import { Command, Option } from 'commander'
 import { type DetectorConfig, detectorSchema } from '../../detector/config.ts'
 import { nabReport } from '../../detector/evaluate/nab-report.ts'
 import { FLOORS, replaySeries } from '../../detector/evaluate/replay-series.ts'
@@ -8,12 +8,14 @@ import { readNab, readProfiles, writeNab } from '../evaluate/nab-files.ts'
 import { nabText } from '../evaluate/nab-text.ts'
 import { readSkab, writeSkab } from '../evaluate/skab-files.ts'
 import { skabJson, skabText } from '../evaluate/skab-text.ts'
+import { Progress } from '../progress.ts'
 
 const NAB_HELP = `
 The product's own scorer and alert decision run over every file, at its default configuration, and
 are judged as the benchmark does; beside them what anybody can do without a detector.
 
-Example, in a clone of github.com/numenta/NAB:
+Examples:
+  $ git clone https://github.com/numenta/NAB && cd NAB
   $ fieldline evaluate nab --data data --windows labels/combined_windows.json \\
       --profiles config/profiles.json --sensitivity high
 `
@@ -23,21 +25,38 @@ const SKAB_HELP = `
 anomalies is the prior, and the rest of the file is judged row by row. --out writes datetime,alarm
 for each file.
 
-Example, in a clone of github.com/waico/SKAB:
+Examples:
+  $ git clone https://github.com/waico/SKAB && cd SKAB
   $ fieldline evaluate skab --data data
+`
+
+const EXAMPLES = `
+In a clone of the benchmark.
+
+Examples:
+  $ fieldline evaluate skab --data data
+  $ fieldline evaluate nab --help
 `
 
 /** `fieldline evaluate nab | skab`: how good the alerts are, on data with known anomalies. */
 export function evaluateCommand(): Command {
-  const evaluate = new Command('evaluate').description('judge the detector on labelled data')
+  const evaluate = new Command('evaluate')
+    .description('judge the detector on labelled data')
+    .addHelpText('after', EXAMPLES)
   evaluate
     .command('nab')
     .description('judge it as the Numenta Anomaly Benchmark does')
     .requiredOption('--data <dir>', 'directory with <category>/<file>.csv')
     .requiredOption('--windows <file>', "the benchmark's combined_windows.json")
     .requiredOption('--profiles <file>', "the benchmark's profiles.json")
-    .option('--sensitivity <level>', SENSITIVITIES.join(', '), parseSensitivity, 'normal')
-    .option('--scorer <name>', 'auto or zscore', parseScorer, 'auto')
+    .addOption(
+      new Option('--sensitivity <level>', 'that results are told of')
+        .choices(SENSITIVITIES)
+        .default('normal')
+    )
+    .addOption(
+      new Option('--scorer <name>', 'that is judged').choices(['auto', 'zscore']).default('auto')
+    )
     .option('--out <dir>', "write results as <category>/<file>.csv, in the benchmark's layout")
     .option('--json', 'print one JSON object')
     .addHelpText('after', NAB_HELP)
@@ -67,13 +86,19 @@ async function evaluateNab(flags: NabFlags): Promise<void> {
   const profiles = readProfiles(flags.profiles)
   const files = readNab(flags.data, flags.windows)
   const reports = []
+  const progress = new Progress('play', { unit: 'file' })
+  let played = 0
   for (const sensitivity of SENSITIVITIES) {
     const config = detectorConfig(flags.scorer, sensitivity)
     const judged = []
-    for (const series of files) judged.push(await replaySeries(config, series))
+    for (const series of files) {
+      judged.push(await replaySeries(config, series))
+      progress.update(++played, files.length * SENSITIVITIES.length)
+    }
     reports.push(nabReport(nameOf(flags.scorer, sensitivity), profiles, judged))
     if (flags.out !== undefined && sensitivity === flags.sensitivity) writeNab(flags.out, judged)
   }
+  progress.end()
   for (const [name, floor] of Object.entries(FLOORS)) {
     const judged = files.map(series => ({ series, scores: floor(series) }))
     reports.push(nabReport(name, profiles, judged))
@@ -90,7 +115,13 @@ async function evaluateNab(flags: NabFlags): Promise<void> {
 function evaluateSkab({ data, out, json }: { data: string; out?: string; json?: boolean }): void {
   const { free, files } = readSkab(data)
   const prior = skabPrior(free)
-  const results = files.map(file => judgeSkabFile(file, prior))
+  const progress = new Progress('train and judge', { unit: 'file' })
+  const results = files.map((file, index) => {
+    const result = judgeSkabFile(file, prior)
+    progress.update(index + 1, files.length)
+    return result
+  })
+  progress.end()
   if (out !== undefined) writeSkab(out, results)
   process.stdout.write(
     json
@@ -105,15 +136,4 @@ function nameOf(scorer: string, sensitivity: string): string {
 
 function detectorConfig(scorer: 'auto' | 'zscore', sensitivity: Sensitivity): DetectorConfig {
   return detectorSchema.parse({ scorer, sensitivity })
-}
-
-function parseSensitivity(value: string): Sensitivity {
-  const known = SENSITIVITIES.find(s => s === value)
-  if (known) return known
-  throw new InvalidArgumentError(`It is one of ${SENSITIVITIES.join(', ')}.`)
-}
-
-function parseScorer(value: string): 'auto' | 'zscore' {
-  if (value === 'auto' || value === 'zscore') return value
-  throw new InvalidArgumentError('It is auto or zscore.')
 }

@@ -8,6 +8,7 @@ import {
   stopLocalKafka
 } from '../local-kafka.ts'
 import { LOCAL_HOST } from '../local-kafka-answer.ts'
+import { Progress, whileWaiting } from '../progress.ts'
 
 interface KafkaOptions {
   port: number
@@ -15,9 +16,27 @@ interface KafkaOptions {
   json?: boolean
 }
 
+const EXAMPLES = `
+Examples:
+  $ fieldline kafka start
+  $ fieldline kafka status --json
+  $ fieldline kafka stop
+`
+
+function examplesOf(name: string): string {
+  const lines = [
+    'Examples:',
+    `  $ fieldline kafka ${name}`,
+    `  $ fieldline kafka ${name} --port 9192`
+  ]
+  return `\n${lines.join('\n')}\n`
+}
+
 /** `fieldline kafka start|stop|status`: a real Kafka of one node, for trying out and for tests. */
 export function kafkaCommand(): Command {
-  const kafka = new Command('kafka').description('run a real Kafka of one node on this machine')
+  const kafka = new Command('kafka')
+    .description('run a real Kafka of one node on this machine')
+    .addHelpText('after', EXAMPLES)
   const add = (name: string, description: string, run: (options: KafkaOptions) => Promise<void>) =>
     kafka
       .command(name)
@@ -25,9 +44,10 @@ export function kafkaCommand(): Command {
       .option('--port <port>', 'port on 127.0.0.1', parsePort, 9092)
       .option('--data <dir>', 'data directory (default: one for each port, in the cache)')
       .option('--json', 'print one JSON object')
+      .addHelpText('after', examplesOf(name))
       .action(run)
   add('start', 'start it, and return when it answers; fetches it by Maven the first time', start)
-  add('stop', 'stop it', stop)
+  add('stop', 'stop it; what it holds stays', stop)
   add('status', 'say whether it runs; exit code 0 if so, 1 if not', status)
   return kafka
 }
@@ -41,11 +61,10 @@ async function start(options: KafkaOptions): Promise<void> {
   }
   process.once('SIGINT', onSignal).once('SIGTERM', onSignal)
   try {
-    const kafka = await startLocalKafka({
-      port: options.port,
-      dataDir: dataDirOf(options),
-      signal: abort.signal
-    })
+    const progress = new Progress('Kafka starts; the first time its files are fetched')
+    const kafka = await whileWaiting(progress, () =>
+      startLocalKafka({ port: options.port, dataDir: dataDirOf(options), signal: abort.signal })
+    )
     const { address, pid, dataDir: data, wasRunning } = kafka
     const line = `Kafka answers on ${address} (pid ${pid}, data ${data})`
     print(options, wasRunning ? `${line}; it was already running` : line, {

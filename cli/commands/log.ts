@@ -6,7 +6,6 @@ import { exportLog } from '../log/export.ts'
 import { inspectText } from '../log/inspect-text.ts'
 import { fileOutput, standardOutput } from '../log/output.ts'
 import { findLogs, isOwned, LANES, type Lane, type LogPlace, reading } from '../log/places.ts'
-import { Progress } from '../log/progress.ts'
 import { timeOf } from '../log/records.ts'
 import { repairPlaces } from '../log/repair.ts'
 import {
@@ -18,6 +17,7 @@ import {
 } from '../log/select.ts'
 import { tailLog } from '../log/tail.ts'
 import { repairText, verifyText } from '../log/verify-text.ts'
+import { Progress } from '../progress.ts'
 
 const EXAMPLES = `
 DIR is the agent's data directory (it holds telemetry/ and alerts/), or a log directory itself.
@@ -57,13 +57,18 @@ function subcommand(log: Command, name: string, description: string, lane: strin
     .option('--lane <name>', `telemetry or alerts (default: ${lane})`, parseChoice('--lane', LANES))
 }
 
+const INSPECT_NOTES = `
+Times are UTC. Damage inside segments is found by: fieldline log verify
+
+Examples:
+  $ fieldline log inspect /var/lib/fieldline
+  $ fieldline log inspect /var/lib/fieldline --lane alerts --json
+`
+
 function addInspect(log: Command): void {
   subcommand(log, 'inspect', 'sum up what is there: segments, cursors, quarantine', 'all')
     .option('--json', 'print one JSON object')
-    .addHelpText(
-      'after',
-      '\nTimes are UTC. Damage inside segments is found by: fieldline log verify'
-    )
+    .addHelpText('after', INSPECT_NOTES)
     .action(inspect)
 }
 
@@ -88,6 +93,10 @@ Exit codes: 0 sound, 1 defects found (or the directory cannot be read), 2 usage.
 A defect is told as FILE:POSITION, with its bytes and the records it costs. Notes are harmless:
 bytes in flight (a running agent is writing them), files that are not the log's, segments of a
 newer format, losses that a repair has written down.
+
+Examples:
+  $ fieldline log verify /var/lib/fieldline && echo sound
+  $ fieldline log verify /var/lib/fieldline --json
 `
 
 function addVerify(log: Command): void {
@@ -120,6 +129,10 @@ down in the file 'losses', so that verify finds the log sound. An agent's own st
 it must by itself: repair is for what it leaves to be found by readers.
 
 Exit codes: 0 sound now (with --dry-run: always), 1 defects left or nothing could be done, 2 usage.
+
+Examples:
+  $ fieldline log repair /var/lib/fieldline --dry-run
+  $ fieldline log repair /var/lib/fieldline
 `
 
 function addRepair(log: Command): void {
@@ -151,6 +164,10 @@ that it has not acknowledged yet.
 
 What is damaged is skipped and told on standard error.
 Exit codes: 0 all of it, 1 something was skipped (or the directory cannot be read), 2 usage.
+
+Examples:
+  $ fieldline log export /var/lib/fieldline --out history.ndjson
+  $ fieldline log export /var/lib/fieldline --since 2h --topic 'telemetry/plant7/#'
 `
 
 interface ExportFlags extends Selection {
@@ -193,13 +210,24 @@ async function exportRecords(directory: string, flags: ExportFlags): Promise<voi
   const { lane, out, newline, ...selection } = flags
   const place = oneLog(directory, lane)
   const output = out === undefined ? standardOutput() : await fileOutput(out)
-  const { whole } = await exportLog(place, output, {
-    ...selection,
-    delimiter: newline ? '\n' : '',
-    live: isOwned(place),
-    onPassed: tell
-  })
-  if (!whole) process.exitCode = 1
+  const progress = new Progress(`export ${place.lane}`, { unit: 'record' })
+  // Records on the same terminal are progress enough.
+  const isSeen = out === undefined && process.stdout.isTTY
+  try {
+    const { whole } = await exportLog(place, output, {
+      ...selection,
+      delimiter: newline ? '\n' : '',
+      live: isOwned(place),
+      onPassed: message => {
+        progress.clear()
+        tell(message)
+      },
+      ...(isSeen ? {} : { onEntries: progress.update })
+    })
+    if (!whole) process.exitCode = 1
+  } finally {
+    progress.end()
+  }
 }
 
 const TAIL_NOTES = `
@@ -207,6 +235,10 @@ From the log of a running agent it shows what surely stays: up to the last check
 of the sealed segments. That is ten seconds old at most; --unsettled shows the newest records too,
 among them perhaps some that are not acknowledged yet.
 Ctrl-C ends it with exit code 0.
+
+Examples:
+  $ fieldline log tail /var/lib/fieldline
+  $ fieldline log tail /var/lib/fieldline --follow --json
 `
 
 interface TailFlags {

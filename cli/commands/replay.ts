@@ -7,6 +7,7 @@ import { instantOf } from '../../detector/source/history-time.ts'
 import { loadFieldlineConfig } from '../config.ts'
 import { standardOutput } from '../log/output.ts'
 import { parseChoice, parseOffset } from '../log/select.ts'
+import { Progress, readingOf } from '../progress.ts'
 import { replay } from '../replay/replay.ts'
 
 const SCORERS = ['auto', 'zscore', 'onnx'] as const
@@ -95,6 +96,7 @@ async function run(files: string[], flags: ReplayFlags): Promise<void> {
     throw new OperationalError('USAGE', "standard input ('-') can be read only once")
   }
   const { time, device, metric, values } = flags
+  const progress = new Progress('replay')
   const whole = await replay({
     ...{ files, config, detector: detectorOf(config.detector, flags) },
     columns: {
@@ -109,9 +111,13 @@ async function run(files: string[], flags: ReplayFlags): Promise<void> {
     ...(flags.labels === undefined ? {} : { labels: flags.labels }),
     ...(flags.html === undefined ? {} : { html: flags.html }),
     ...{ json: flags.json === true, graceMs: flags.grace, chartsMax: flags.charts },
-    output: standardOutput(),
-    tell: text => process.stderr.write(text)
-  })
+    output: progress.beside(standardOutput()),
+    tell: text => {
+      progress.clear()
+      process.stderr.write(text)
+    },
+    onBytes: readingOf(progress, files)
+  }).finally(() => progress.end())
   if (!whole) process.exitCode = 1
 }
 

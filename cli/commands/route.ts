@@ -22,9 +22,16 @@ Examples:
   $ fieldline route test -c fieldline.yaml -m telemetry/plant7/cam=@frame.bin --json
 `
 
+const EXAMPLES = `
+Examples:
+  $ fieldline route test -c fieldline.yaml -m plants/p7/pumps/3/temp=61.8
+`
+
 /** `fieldline route test`: what the routes make of a message. */
 export function routeCommand(): Command {
-  const route = new Command('route').description('what the routes make of a message')
+  const route = new Command('route')
+    .description('what the routes make of a message')
+    .addHelpText('after', EXAMPLES)
   route
     .command('test')
     .description('show where a message would go, without any connection')

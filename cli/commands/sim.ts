@@ -1,4 +1,4 @@
-import { Command, Option } from 'commander'
+import { Command } from 'commander'
 import { type Address, parseAddress } from '../../core/runtime/address.ts'
 import { messageOf, OperationalError } from '../../core/runtime/errors.ts'
 import type { Qos } from '../../firmware-sim/device.ts'
@@ -6,6 +6,8 @@ import { Fleet, type FleetCounters } from '../../firmware-sim/fleet.ts'
 import { checkFleetOptions, type FleetOptions } from '../../firmware-sim/fleet-options.ts'
 import { prefixOf, readRecording } from '../../firmware-sim/recording.ts'
 import { checkWritable, type Label, writeOutput, writeTruth } from '../../firmware-sim/truth.ts'
+import { parseChoice } from '../log/select.ts'
+import { Progress } from '../progress.ts'
 
 interface SimFlags {
   mqtt: string
@@ -34,6 +36,15 @@ interface SimFlags {
 /** Flags that only simulated signals understand, and those that only a recording does. */
 const SIGNAL_FLAGS = ['rate', 'metrics', 'faults', 'timeScale'] as const
 const REPLAY_FLAGS = ['timeColumn', 'valueColumn', 'speed'] as const
+
+const EXAMPLES = `
+The first Ctrl-C stops in order and waits for acknowledgements, the second at once.
+
+Examples:
+  $ fieldline sim --mqtt 127.0.0.1:1883 --devices 100
+  $ fieldline sim --devices 50 --rate 200 --duration 300 --seed 7 --truth truth.ndjson
+  $ fieldline sim --replay pump-3.csv --speed 60 --json
+`
 
 /** `fieldline sim`: a fleet of simulated devices, or a recording played as one. */
 export function simCommand(): Command {
@@ -70,11 +81,11 @@ export function simCommand(): Command {
       'what device names begin with (default: "sim-"; with --replay the file\'s name)'
     )
     .option('--metrics <n>', 'metrics a device', numberFlag('--metrics'), 3)
-    .addOption(
-      new Option(
-        '--faults <plan>',
-        'default: every kind, on 30 % of the devices, after 20 s; or none'
-      ).default('default')
+    .option(
+      '--faults <plan>',
+      'default: every kind, on 30 % of the devices, after 20 s; or none',
+      parseChoice('--faults', ['none', 'default']),
+      'default'
     )
     .option(
       '--time-scale <x>',
@@ -107,6 +118,7 @@ export function simCommand(): Command {
       'MQTT password (or the environment variable FIELDLINE_SIM_PASSWORD)'
     )
     .option('--json', 'print the summary as one JSON object', false)
+    .addHelpText('after', EXAMPLES)
     .action(async (_flags: unknown, command: Command) => {
       refuseMixture(command)
       await run(command.opts<SimFlags>())
@@ -120,13 +132,11 @@ async function run(flags: SimFlags): Promise<void> {
   for (const file of [flags.truth, flags.ledger]) {
     if (file !== undefined) await checkWritable(file)
   }
-  const tty = process.stderr.isTTY === true
   const beganAt = performance.now()
+  const progress = new Progress('sim')
   const fleet = new Fleet({
     ...options,
-    onCounters: c => {
-      if (tty) process.stderr.write(`\r\x1b[K${progressLine(c, performance.now() - beganAt)}`)
-    }
+    onCounters: c => progress.say(progressLine(c, performance.now() - beganAt))
   })
   const interrupt = interruption(fleet)
   try {
@@ -134,7 +144,7 @@ async function run(flags: SimFlags): Promise<void> {
     await fleet.done
   } finally {
     interrupt.dispose()
-    if (tty) process.stderr.write('\r\x1b[K')
+    progress.end()
   }
   if (flags.truth !== undefined) await writeTruth(flags.truth, fleet.truth())
   if (flags.ledger !== undefined) {
@@ -258,7 +268,7 @@ function progressLine(c: FleetCounters, elapsedMs: number): string {
     `${Math.round(elapsedMs / 1000)} s  ${c.connected}/${c.devices} connected  ` +
     `${c.sent} sent  ${c.acknowledged} acknowledged  ${c.waiting + c.inFlight} waiting  ` +
     `p99 ${c.latencyMs.p99} ms${trouble}`
-  ).slice(0, Math.max(20, (process.stderr.columns || 120) - 1))
+  )
 }
 
 function jsonSummary(c: FleetCounters, truth: Label[], flags: SimFlags, elapsedMs: number): object {

@@ -1,16 +1,17 @@
 import { Command } from 'commander'
-import { topicPlanOf } from '../../agent/agent.ts'
+import { topicPlanOf } from '../../agent/topic-plan.ts'
 import {
   createTopics,
   deadLetterAcls,
   detectorAcls,
+  fleetAcls,
   neededAcls,
   wantedTopics
 } from '../../agent/uplink/kafka-topics.ts'
 import { kafkaFromConfig } from '../../core/kafka/connection.ts'
 import { messageOf, OperationalError } from '../../core/runtime/errors.ts'
 import { createLogger } from '../../core/runtime/log.ts'
-import { loadFieldlineConfig } from '../config.ts'
+import { type FieldlineConfig, loadFieldlineConfig } from '../config.ts'
 import { checkBrokersResolve } from '../preflight.ts'
 
 const EXAMPLES = `
@@ -21,20 +22,30 @@ Examples:
 
 /** `fieldline topics create`: what agent and detector need in Kafka. */
 export function topicsCommand(): Command {
-  const topics = new Command('topics').description("Fieldline's Kafka topics")
+  const topics = new Command('topics')
+    .description("Fieldline's Kafka topics")
+    .addHelpText('after', EXAMPLES)
   topics
     .command('create')
     .description('create the topics that are missing, and print the ACLs that an agent needs')
     .option('-c, --config <file>', 'YAML configuration')
     .option('--kafka <host:port>', 'Kafka brokers, comma-separated')
     .option('--id <name>', 'name of the agent, for its ACLs')
+    .option('--json', 'print one JSON object')
     .addHelpText('after', EXAMPLES)
     .action(create)
   return topics
 }
 
-async function create(flags: { config?: string; kafka?: string; id?: string }): Promise<void> {
-  const { config: file, ...overrides } = flags
+interface CreateFlags {
+  config?: string
+  kafka?: string
+  id?: string
+  json?: boolean
+}
+
+async function create(flags: CreateFlags): Promise<void> {
+  const { config: file, json, ...overrides } = flags
   const { config } = await loadFieldlineConfig({ ...(file ? { file } : {}), overrides })
   await checkBrokersResolve(config.kafka.brokers)
   const logger = createLogger(config.logging.level)
@@ -48,22 +59,52 @@ async function create(flags: { config?: string; kafka?: string; id?: string }): 
     )
   })
   const isNew = new Set(created.map(({ topic }) => topic))
-  const lines = wantedTopics(plan).map(({ topic, partitions, compacted }) => {
-    const kind = compacted ? ', compacted' : ''
-    return isNew.has(topic)
-      ? `created  ${topic} (${partitions} partitions${kind})`
-      : `present  ${topic}`
-  })
-  const agentId = config.agent.id ?? 'AGENT'
-  const acls = neededAcls(plan, config.uplink.delivery === 'exactly_once', agentId)
-  lines.push('', 'ACLs of an agent, for kafka-acls --add --allow-principal User:NAME:')
-  lines.push(...acls.map(acl => `  ${acl}`))
-  lines.push('', "ACLs of 'fieldline dlq', beside those of an agent:")
-  lines.push(...deadLetterAcls(plan).map(acl => `  ${acl}`))
+  const topics = wantedTopics(plan).map(({ topic, partitions, compacted }) => ({
+    ...{ topic, partitions, compacted },
+    created: isNew.has(topic)
+  }))
+  const acls = aclsOf(config, plan)
+  process.stdout.write(json ? `${JSON.stringify({ topics, acls })}\n` : createdText(topics, acls))
+}
+
+interface CreatedTopic {
+  topic: string
+  partitions: number
+  compacted: boolean
+  created: boolean
+}
+
+/** By who needs them. */
+interface Acls {
+  agent: string[]
+  dlq: string[]
+  fleet: string[]
+  detector?: string[]
+}
+
+function aclsOf(config: FieldlineConfig, plan: ReturnType<typeof topicPlanOf>): Acls {
   const { scope, group, topics } = config.detector
-  if (scope === 'central') {
-    lines.push('', 'ACLs of a central detector:')
-    lines.push(...detectorAcls(plan, group, topics).map(acl => `  ${acl}`))
+  const agentId = config.agent.id ?? 'AGENT'
+  return {
+    agent: neededAcls(plan, config.uplink.delivery === 'exactly_once', agentId),
+    dlq: deadLetterAcls(plan),
+    fleet: fleetAcls(plan),
+    ...(scope === 'central' ? { detector: detectorAcls(plan, group, topics) } : {})
   }
-  process.stdout.write(`${lines.join('\n')}\n`)
+}
+
+function createdText(topics: readonly CreatedTopic[], acls: Acls): string {
+  const lines = topics.map(({ topic, partitions, compacted, created }) =>
+    created
+      ? `created  ${topic} (${partitions} partitions${compacted ? ', compacted' : ''})`
+      : `present  ${topic}`
+  )
+  const tell = (title: string, needed: readonly string[] = []): void => {
+    if (needed.length > 0) lines.push('', title, ...needed.map(acl => `  ${acl}`))
+  }
+  tell('ACLs of an agent, for kafka-acls --add --allow-principal User:NAME:', acls.agent)
+  tell("ACLs of 'fieldline dlq', beside those of an agent:", acls.dlq)
+  tell("ACLs of 'fieldline fleet' (Write for --forget alone):", acls.fleet)
+  tell('ACLs of a central detector:', acls.detector)
+  return `${lines.join('\n')}\n`
 }

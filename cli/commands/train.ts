@@ -13,6 +13,7 @@ import { reportOf } from '../../detector/train/training-report.ts'
 import { loadFieldlineConfig } from '../config.ts'
 import { jsonLine } from '../log/records.ts'
 import { checkBrokersResolve } from '../preflight.ts'
+import { Progress, readingOf } from '../progress.ts'
 import { readTopic } from '../train/kafka-history.ts'
 import { type Recorded, readFiles, type Wanted } from '../train/recorded-history.ts'
 import { trainText } from '../train/train-text.ts'
@@ -90,7 +91,7 @@ export function trainCommand(): Command {
 }
 
 async function run(files: string[], flags: TrainFlags): Promise<void> {
-  const recorded = files.length > 0 ? await readFiles(files, wantedOf(flags)) : await ofKafka(flags)
+  const recorded = await read(files, flags)
   const { history } = recorded
   const prior = flags.prior && (await readPrior(flags.prior, recorded, flags))
   const detector = train(history, {
@@ -103,12 +104,18 @@ async function run(files: string[], flags: TrainFlags): Promise<void> {
   const written = write(flags.out, toOnnx(detector))
   const report = reportOf(history, detector)
   const { devices, readings, unusable, seldom } = recorded
-  const read = { devices, readings, unusable, seldom }
+  const taken = { devices, readings, unusable, seldom }
   process.stdout.write(
     flags.json
-      ? jsonLine({ files: written, read, ...report })
+      ? jsonLine({ files: written, read: taken, ...report })
       : `${trainText(report, recorded, written)}\n`
   )
+}
+
+async function read(files: string[], flags: TrainFlags): Promise<Recorded> {
+  if (files.length === 0) return ofKafka(flags)
+  const progress = new Progress('read')
+  return readFiles(files, wantedOf(flags), readingOf(progress, files)).finally(() => progress.end())
 }
 
 function wantedOf(flags: TrainFlags): Wanted {
@@ -144,7 +151,10 @@ async function ofKafka(flags: TrainFlags): Promise<Recorded> {
   await checkBrokersResolve(config.kafka.brokers)
   const kafka = kafkaFromConfig(config.kafka, 'train', createLogger(config.logging.level))
   const topic = flags.topic ?? config.detector.topics[0]
-  return readTopic(kafka, topic, config.routes, wantedOf(flags))
+  const progress = new Progress(`read ${topic}`, { unit: 'record' })
+  return readTopic(kafka, topic, config.routes, wantedOf(flags), progress.update).finally(() =>
+    progress.end()
+  )
 }
 
 function write(directory: string, { onnx, json }: { onnx: Buffer; json: string }): string[] {

@@ -35,6 +35,11 @@ export class TestAgent {
     return this.#mqttPort
   }
 
+  /** Of its pages. */
+  get url(): string {
+    return `http://127.0.0.1:${this.#httpPort}`
+  }
+
   /** Resolves once it accepts readings. */
   async start(kafka: string, ...flags: string[]): Promise<void> {
     this.#mqttPort ||= await freePort()
@@ -63,6 +68,12 @@ export class TestAgent {
     await Promise.race([this.until(status => status.ready), ended])
   }
 
+  /** Writes another configuration, if one is given, and has it read. */
+  reload(config?: string): void {
+    if (config !== undefined) fs.writeFileSync(this.#config, config)
+    this.#child?.kill('SIGHUP')
+  }
+
   async kill(): Promise<void> {
     await this.#end('SIGKILL')
   }
@@ -84,7 +95,7 @@ export class TestAgent {
   }
 
   page(name: string): Promise<Response> {
-    return fetch(`http://127.0.0.1:${this.#httpPort}${name}`)
+    return fetch(`${this.url}${name}`)
   }
 
   /** Polls the status page, since nothing tells when it changes. */
