@@ -1,16 +1,42 @@
+import { MODES } from '../core/contract/agent-status.ts'
 import type { LogStatus } from '../core/log/log.ts'
-import type { Metrics } from '../core/runtime/metrics.ts'
+import { type Metrics, oneOf } from '../core/runtime/metrics.ts'
 import type { Agent } from './agent.ts'
 import type { SinkStatus } from './alerts/alert-reader.ts'
 import type { AgentStatus } from './status.ts'
+import { PRODUCE_BUCKETS } from './uplink/lane-view.ts'
 
 /** Seconds; a PUBACK waits for one sync, an SD card's may take half a second. */
 const PUBACK_BUCKETS = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5]
 
-/** The agent's metrics. Labels come from closed lists: never a device, a topic or a client. */
-export function registerAgentMetrics(metrics: Metrics, agent: Agent): void {
-  const status = () => agent.status
+const LANE_STATES: readonly AgentStatus['lanes'][string]['state'][] = [
+  'connecting',
+  'streaming',
+  'waiting',
+  'parked'
+]
 
+/**
+ * The agent's metrics. Labels come from closed lists – reasons, lanes, what the configuration names –
+ * never a device, a topic or a client.
+ */
+export function registerAgentMetrics(metrics: Metrics, agent: Agent): void {
+  // One look a scrape: what is shown fits together.
+  let seen = agent.status
+  metrics.refresh(() => {
+    seen = agent.status
+  })
+  const status = () => seen
+  registerIngestMetrics(metrics, agent, status)
+  registerLossMetrics(metrics, status)
+  registerLaneMetrics(metrics, agent, status)
+  registerSinkMetrics(metrics, agent)
+  registerLogMetrics(metrics, agent)
+}
+
+type Status = () => AgentStatus
+
+function registerIngestMetrics(metrics: Metrics, agent: Agent, status: Status): void {
   agent.intake.onStored = metrics.histogram(
     'fieldline_puback_wait_seconds',
     'From the arrival of a QoS 1 or 2 message to the sync that allows its acknowledgement.',
@@ -20,6 +46,11 @@ export function registerAgentMetrics(metrics: Metrics, agent: Agent): void {
     const [qos0, qos1, qos2] = agent.intake.counters.stored
     return { 0: qos0, 1: qos1, 2: qos2 }
   })
+  metrics.counter(
+    'fieldline_messages_stored_bytes_total',
+    'Bytes of these, as they are stored.',
+    () => agent.intake.counters.storedBytes
+  )
   metrics.counters(
     'fieldline_messages_refused_total',
     'Messages and clients not let in, by reason.',
@@ -30,11 +61,80 @@ export function registerAgentMetrics(metrics: Metrics, agent: Agent): void {
       not_stored: agent.intake.counters.refused
     })
   )
+  metrics.gauge('fieldline_mqtt_clients', 'Connected clients.', () => status().mqtt?.clients ?? 0)
+  metrics.gauge(
+    'fieldline_mqtt_sessions',
+    'Sessions kept for clients that are away.',
+    () => status().mqtt?.sessions ?? 0
+  )
+  metrics.gauge(
+    'fieldline_mqtt_subscriptions',
+    'Subscriptions of local clients.',
+    () => status().mqtt?.subscriptions ?? 0
+  )
+  metrics.counter(
+    'fieldline_mqtt_throttled_total',
+    'How often a client was read slower for its rate.',
+    () => status().mqtt?.throttled ?? 0
+  )
+  metrics.gauges(
+    'fieldline_mqtt_certificate_expiry_timestamp_seconds',
+    'Until when the certificate of a TLS listener is valid, by its address; epoch.',
+    'listener',
+    () => {
+      const listeners = status().mqtt?.listeners ?? []
+      return Object.fromEntries(
+        listeners.flatMap(({ address, certificate }) =>
+          certificate ? [[address, certificate.expiresAt / 1000] as const] : []
+        )
+      )
+    }
+  )
+  metrics.gauges(
+    'fieldline_upstream_up',
+    '1 while another broker that readings are taken from is connected, by its name here.',
+    'upstream',
+    () => upstreams(status(), ({ state }) => (state === 'connected' ? 1 : 0))
+  )
+  metrics.counters(
+    'fieldline_upstream_received_total',
+    'Messages from it, repeated ones included, by upstream.',
+    'upstream',
+    () => upstreams(status(), ({ received }) => received)
+  )
+  metrics.counters(
+    'fieldline_upstream_connects_total',
+    'Connections that it accepted, by upstream.',
+    'upstream',
+    () => upstreams(status(), ({ connects }) => connects)
+  )
+  metrics.gauges(
+    'fieldline_upstream_inflight_messages',
+    'Messages from it that are not acknowledged yet, by upstream.',
+    'upstream',
+    () => upstreams(status(), ({ inflight }) => inflight)
+  )
+  metrics.gauge('fieldline_ready', '1 while readings are accepted.', () => (agent.ready ? 1 : 0))
+  metrics.gauge(
+    'fieldline_clock_synced',
+    '1 once the time is known.',
+    () => +(status().clock === 'synced')
+  )
+}
+
+function upstreams(
+  { upstreams }: AgentStatus,
+  read: (upstream: AgentStatus['upstreams'][number]) => number
+): Record<string, number> {
+  return Object.fromEntries(upstreams.map(upstream => [upstream.name, read(upstream)]))
+}
+
+function registerLossMetrics(metrics: Metrics, status: Status): void {
   metrics.counters(
     'fieldline_records_dropped_total',
     'Readings that will never reach Kafka, by stage and reason.',
-    'reason',
-    () => status().drops
+    ['stage', 'reason'],
+    () => byStage({ ...status().drops, 'upstream.oversized': oversized(status()) })
   )
   metrics.counters(
     'fieldline_dead_letters_total',
@@ -58,51 +158,92 @@ export function registerAgentMetrics(metrics: Metrics, agent: Agent): void {
     'route',
     filtered(route => route.sampledOut)
   )
-  metrics.gauge('fieldline_mqtt_clients', 'Connected clients.', () => status().mqtt?.clients ?? 0)
-  metrics.gauge('fieldline_ready', '1 while readings are accepted.', () => (agent.ready ? 1 : 0))
-  const lanes = (read: (lane: AgentStatus['lanes'][string]) => number) => () =>
-    Object.fromEntries(Object.entries(status().lanes).map(([name, lane]) => [name, read(lane)]))
-  metrics.gauges(
-    'fieldline_backlog_records',
-    'Records that are not in Kafka yet, by lane.',
+}
+
+/** Larger than the log takes: acknowledged, or they would come again for ever. */
+function oversized({ upstreams }: AgentStatus): number {
+  return upstreams.reduce((sum, upstream) => sum + upstream.oversized, 0)
+}
+
+/** `log.full` is the stage `log` and the reason `full`. */
+function byStage(drops: AgentStatus['drops']): Record<string, Record<string, number>> {
+  const stages: Record<string, Record<string, number>> = {}
+  for (const [name, count] of Object.entries(drops)) {
+    const [stage, reason = ''] = name.split('.')
+    stages[stage] = { ...stages[stage], [reason]: count }
+  }
+  return stages
+}
+
+function registerLaneMetrics(metrics: Metrics, agent: Agent, status: Status): void {
+  type LaneStatus = AgentStatus['lanes'][string]
+  const lanes = (read: (lane: LaneStatus) => number | null) => () => {
+    const values = Object.entries(status().lanes).map(([name, lane]) => [name, read(lane)] as const)
+    return Object.fromEntries(values.filter((pair): pair is [string, number] => pair[1] !== null))
+  }
+  const gauges: Record<string, [help: string, read: (lane: LaneStatus) => number | null]> = {
+    fieldline_backlog_records: ['Records that are not in Kafka yet.', lane => lane.backlogRecords],
+    fieldline_backlog_bytes: ['The disk they take, about.', lane => lane.backlogBytes],
+    fieldline_backlog_age_seconds: [
+      'How long the oldest of them has waited; 0 when there is none.',
+      lane => lane.backlogAgeMs / 1000
+    ],
+    fieldline_backlog_eta_seconds: [
+      'Until they are, at the present rate; absent while they do not become fewer.',
+      lane => lane.etaSeconds
+    ],
+    fieldline_log_bytes: ['Disk used.', lane => lane.log.bytes],
+    fieldline_log_bytes_max: ['Limit of it.', lane => lane.log.bytesMax]
+  }
+  const counters: Record<string, [help: string, read: (lane: LaneStatus) => number]> = {
+    fieldline_produced_total: ['Records stored in Kafka.', lane => lane.counters.produced],
+    fieldline_produced_bytes_total: [
+      'Bytes of their values, not compressed.',
+      lane => lane.counters.producedBytes
+    ]
+  }
+  for (const [name, [help, read]] of Object.entries(gauges)) {
+    metrics.gauges(name, `${help} By lane.`, 'lane', lanes(read))
+  }
+  for (const [name, [help, read]] of Object.entries(counters)) {
+    metrics.counters(name, `${help} By lane.`, 'lane', lanes(read))
+  }
+  metrics.histogramsOf(
+    'fieldline_produce_seconds',
+    "From handing a batch to Kafka's client until all of it is stored, retries included, by lane.",
     'lane',
-    lanes(lane => lane.backlogRecords)
+    PRODUCE_BUCKETS,
+    () =>
+      Object.fromEntries(
+        agent.lanes.flatMap(({ name, produceTimes }) =>
+          produceTimes ? [[name, produceTimes] as const] : []
+        )
+      )
   )
-  metrics.gauges(
-    'fieldline_backlog_age_seconds',
-    'Age of the oldest of them, by lane.',
-    'lane',
-    lanes(lane => lane.backlogAgeMs / 1000)
+  metrics.states(
+    'fieldline_mode',
+    '1 for what the agent is doing, 0 for the rest.',
+    'mode',
+    MODES,
+    () => status().mode
   )
-  metrics.gauges(
-    'fieldline_backlog_eta_seconds',
-    'Until they are, by lane; absent while they do not become fewer.',
-    'lane',
+  metrics.gauge(
+    'fieldline_status_topic_up',
+    '1 while the fleet is told of this agent in Kafka; absent when it is not to be.',
     () => {
-      const known = Object.entries(status().lanes).map(([name, lane]) => [name, lane.etaSeconds])
-      return Object.fromEntries(known.filter(([, seconds]) => seconds !== null))
+      const { statusTopic } = status()
+      return statusTopic ? +(statusTopic.state === 'writing') : undefined
     }
   )
   metrics.gauges(
-    'fieldline_log_bytes',
-    'Disk used, by lane.',
-    'lane',
-    lanes(lane => lane.log.bytes)
+    'fieldline_lane_state',
+    '1 for how a lane stands with Kafka, 0 for the rest; `parked` needs a person.',
+    ['lane', 'state'],
+    () =>
+      Object.fromEntries(
+        Object.entries(status().lanes).map(([name, { state }]) => [name, oneOf(LANE_STATES, state)])
+      )
   )
-  metrics.gauges(
-    'fieldline_log_bytes_max',
-    'Limit of it, by lane.',
-    'lane',
-    lanes(lane => lane.log.bytesMax)
-  )
-  metrics.counters(
-    'fieldline_produced_total',
-    'Records stored in Kafka, by lane.',
-    'lane',
-    lanes(lane => lane.counters.produced)
-  )
-  registerSinkMetrics(metrics, agent)
-  registerLogMetrics(metrics, agent)
 }
 
 /** What becomes of alerts beside Kafka. */

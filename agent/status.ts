@@ -1,21 +1,20 @@
+import type { Mode } from '../core/contract/agent-status.ts'
 import type { DurableLog } from '../core/log/log.ts'
 import type { SinkStatus } from './alerts/alert-reader.ts'
-import type { EmbeddedBrokerStatus } from './ingest/embedded-broker.ts'
+import type { EmbeddedBrokerStatus } from './ingest/broker/embedded-broker.ts'
 import type { IntakeCounters } from './ingest/intake.ts'
-import type { UpstreamStatus } from './ingest/upstream-client.ts'
+import type { UpstreamStatus } from './ingest/upstream/upstream-client.ts'
+import type { StatusTopicView } from './status-report/status-topic.ts'
 import type { LaneState } from './uplink/delivery.ts'
 import type { LaneCounters, LaneView } from './uplink/lane-view.ts'
 
-/**
- * What the agent is doing, in one word: `streaming`, readings reach Kafka as they come; `buffering`,
- * Kafka is away and they wait on disk; `draining`, it is back and the backlog shrinks; `full`, the
- * log is at its limit and the overflow policy works; `parked`, a person must act.
- */
-export type Mode = 'streaming' | 'buffering' | 'draining' | 'full' | 'parked'
+export type { Mode }
 
 export interface LaneStatus {
   state: LaneState['kind']
   backlogRecords: number
+  /** The disk they take, about. */
+  backlogBytes: number
   /** How long the oldest undelivered reading has waited; 0 when there is none. */
   backlogAgeMs: number
   /** How long Kafka has not answered the batch that is under way; 0 when none is. */
@@ -53,18 +52,21 @@ export interface AgentStatus {
   filtered: Record<string, { dropped: number; sampledOut: number }>
   /** Where alerts go beside Kafka. */
   alertSinks: SinkStatus[]
+  /** Where it tells the fleet; null when it does not. */
+  statusTopic: StatusTopicView | null
 }
 
 /** What of an agent its status is made of. */
 export interface AgentParts {
   readonly identity: { readonly agentId: string }
-  readonly telemetryLog: Pick<DurableLog, 'status' | 'backlog'>
-  readonly alertLog: Pick<DurableLog, 'status' | 'backlog'>
+  readonly telemetryLog: Pick<DurableLog, 'status' | 'backlog' | 'backlogBytes'>
+  readonly alertLog: Pick<DurableLog, 'status' | 'backlog' | 'backlogBytes'>
   readonly intake: { readonly counters: IntakeCounters }
   readonly broker: { readonly status: EmbeddedBrokerStatus } | undefined
   readonly upstreams: readonly { readonly status: UpstreamStatus }[]
   readonly alertSinks: { readonly status: SinkStatus[] }
   readonly lanes: readonly LaneView[]
+  readonly statusTopic: StatusTopicView | null
   readonly ready: boolean
 }
 
@@ -86,7 +88,7 @@ export function statusOf(agent: AgentParts, facts: StatusFacts): AgentStatus {
   for (const lane of agent.lanes) {
     const log = lane.name === 'telemetry' ? agent.telemetryLog : agent.alertLog
     const { bytes, bytesMax, epoch, end, counters } = log.status
-    const backlog = log.backlog('uplink')
+    const backlog = { records: log.backlog('uplink'), bytes: log.backlogBytes('uplink') }
     const seconds = Math.max(1, (facts.now - facts.startedAt) / 1000)
     lanes[lane.name] = {
       ...laneStatus(lane, backlog, counters.records / seconds, facts.now),
@@ -113,14 +115,15 @@ export function statusOf(agent: AgentParts, facts: StatusFacts): AgentStatus {
     },
     deadLetters: sumByReason(agent.lanes),
     filtered: Object.assign({}, ...agent.lanes.map(lane => lane.filtered)),
-    alertSinks: agent.alertSinks.status
+    alertSinks: agent.alertSinks.status,
+    statusTopic: agent.statusTopic
   }
 }
 
 /** @param arriving Records a second that come. */
 function laneStatus(
   lane: LaneView,
-  backlogRecords: number,
+  backlog: { records: number; bytes: number },
   arriving: number,
   now: number
 ): LaneStatus {
@@ -128,11 +131,12 @@ function laneStatus(
   const troubled = state.kind === 'waiting' || state.kind === 'parked'
   return {
     state: state.kind,
-    backlogRecords,
+    backlogRecords: backlog.records,
+    backlogBytes: backlog.bytes,
     sendingMs: Math.round(lane.sendingMs),
     backlogAgeMs: oldestAt === undefined ? 0 : Math.max(0, now - oldestAt),
     expectedMs: Math.round(lane.expectedMs ?? 0),
-    etaSeconds: troubled ? null : etaSeconds(backlogRecords, lane.rate - arriving),
+    etaSeconds: troubled ? null : etaSeconds(backlog.records, lane.rate - arriving),
     ...(troubled
       ? {
           lastError: {

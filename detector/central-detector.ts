@@ -4,14 +4,18 @@ import type { Kafka } from '../core/kafka/client.ts'
 import { type Clock, systemClock } from '../core/runtime/clock.ts'
 import { OperationalError } from '../core/runtime/errors.ts'
 import type { Logger } from '../core/runtime/log.ts'
+import { AgentWatch } from './alert/agent-watch.ts'
+import { Muting } from './alert/muting.ts'
 import { type CentralCounters, noCentralCounters } from './central-counters.ts'
 import type { DetectorConfig } from './config.ts'
-import { type DetectorCounters, noCounters } from './counters.ts'
+import { addCounters, type DetectorCounters, noCounters, pastOf } from './counters.ts'
 import { Detector } from './detector.ts'
+import { type ModelStates, statesOf } from './device-models.ts'
 import { KafkaPartition } from './kafka-partition.ts'
 import { PartitionDetector } from './partition-detector.ts'
 import { matchesAny } from './pattern.ts'
 import { loadModels } from './scorer/onnx-models.ts'
+import { AgentWords, readerOf } from './source/agent-words.ts'
 import { KafkaSource, type Opened, type Place, type SourceState } from './source/kafka-source.ts'
 import { TelemetryDecoder } from './source/telemetry-record.ts'
 
@@ -23,6 +27,8 @@ export interface CentralDetectorOptions {
   /** A client for the consumer, and one for each partition, each time it is opened. */
   kafka: () => Kafka
   topics: { alerts: string; deadLetters: string; state: string }
+  /** Where agents say how they are; null or absent: nobody is told that one is away. */
+  statusTopic?: string | null
   routes: readonly RouteConfig[]
   /** See `KafkaSourceOptions`. */
   hangMsMax?: number
@@ -38,10 +44,21 @@ export interface PartitionStatus extends Place {
   openAlerts: number
 }
 
+/** Who reports in the status topic. */
+export interface AgentsStatus {
+  /** `unheard`: the topic cannot be read, so nobody is away; `off`: there is none. */
+  state: 'heard' | 'unheard' | 'off'
+  error: string | undefined
+  known: number
+  /** Open alerts of agents, where this instance is the one that tells them. */
+  away: number
+}
+
 export interface CentralStatus {
   state: SourceState
   error: string | undefined
   partitions: PartitionStatus[]
+  agents: AgentsStatus
   counters: CentralCounters & DetectorCounters
 }
 
@@ -52,12 +69,18 @@ export interface CentralStatus {
 export class CentralDetector {
   /** Told how far behind its partition's watermark a reading was, seconds. */
   onLate: (seconds: number) => void = () => {}
+  /** Told how long a call of a model took, seconds. */
+  onModelRun: (seconds: number) => void = () => {}
   readonly #options: CentralDetectorOptions
   readonly #decoder: TelemetryDecoder
   readonly #source: KafkaSource
   readonly #counters = noCentralCounters()
+  /** Of partitions given up, and of those opened anew before that. */
+  readonly #past = noCounters()
   readonly #partitions = new Map<string, PartitionDetector>()
   readonly #known = new Set<string>()
+  readonly #words: AgentWords | undefined
+  readonly #agents: AgentWatch | undefined
   /** By agent. */
   readonly #owned = new Map<string, boolean>()
   readonly #openingQueue: (() => void)[] = []
@@ -74,6 +97,11 @@ export class CentralDetector {
       throw new OperationalError('CONFIG_INVALID', message)
     }
     this.#decoder = new TelemetryDecoder(routes)
+    const { statusTopic: topic, clock = systemClock } = options
+    this.#words = topic
+      ? new AgentWords({ topic, open: readerOf(kafka, topic), clock, logger })
+      : undefined
+    this.#agents = this.#words && this.#watchOver(this.#words, clock)
     this.#source = new KafkaSource({
       ...{ kafka, group: config.group, topics: config.topics, logger },
       ...(hangMsMax === undefined ? {} : { hangMsMax }),
@@ -94,9 +122,13 @@ export class CentralDetector {
   async run(signal: AbortSignal): Promise<void> {
     const { config, logger } = this.#options
     // One session for each model, whatever the number of partitions.
-    this.#models = config.scorer === 'onnx' ? await loadModels(config.models, logger) : []
+    const onRun = (seconds: number) => this.onModelRun(seconds)
+    this.#models =
+      config.scorer === 'onnx' ? await loadModels(config.models, logger, { onRun }) : []
+    const listening = this.#words?.run(signal)
     try {
       await this.#source.run(signal, () => this.#finish())
+      await listening
     } finally {
       await Promise.all([...this.#partitions.values()].map(p => p.close()))
       await Promise.all(this.#models.map(m => m.close()))
@@ -104,12 +136,17 @@ export class CentralDetector {
   }
 
   openAlerts(): AlertEvent[] {
-    return [...this.#partitions.values()].flatMap(p => p.detector?.openAlerts() ?? [])
+    const ofDevices = [...this.#partitions.values()].flatMap(p => p.detector?.openAlerts() ?? [])
+    return [...ofDevices, ...this.#agentAlerts()]
   }
 
-  /** Of the partitions held now, and of the process since it began. */
+  get models(): ModelStates {
+    return statesOf(this.#models)
+  }
+
+  /** Of the process since it began; what it knows now, of the partitions held now. */
   counters(): CentralCounters & DetectorCounters {
-    const sum = noCounters()
+    const sum = structuredClone(this.#past)
     for (const { detector } of this.#partitions.values()) {
       if (detector) addCounters(sum, detector.counters())
     }
@@ -118,7 +155,37 @@ export class CentralDetector {
 
   status(): CentralStatus {
     const { state, error } = this.#source
-    return { state, error, partitions: this.#places(), counters: this.counters() }
+    const agents = this.#agentsStatus()
+    return { state, error, partitions: this.#places(), agents, counters: this.counters() }
+  }
+
+  #agentsStatus(): AgentsStatus {
+    const words = this.#words
+    if (!words) return { state: 'off', error: undefined, known: 0, away: 0 }
+    const state = words.heard === undefined ? 'unheard' : 'heard'
+    return { state, error: words.error, known: words.size, away: this.#agentAlerts().length }
+  }
+
+  #agentAlerts(): AlertEvent[] {
+    const own = [...this.#partitions.values()].find(({ name }) => this.#tellsOfAgents(name))
+    return own?.detector ? (this.#agents?.openAlerts ?? []) : []
+  }
+
+  /** One instance of the group does: whoever has the first partition. */
+  #tellsOfAgents({ topic, partition }: { topic: string; partition: number }): boolean {
+    return partition === 0 && topic === this.#options.config.topics[0]
+  }
+
+  #watchOver(words: AgentWords, clock: Clock): AgentWatch {
+    const { config } = this.#options
+    return new AgentWatch({
+      ...{ source: `/fieldline/${config.group}`, words, clock },
+      // Those of other instances are not known here.
+      countDevices: counts => {
+        for (const { detector } of this.#partitions.values()) detector?.countByAgent(counts)
+      },
+      muting: new Muting(config.silences)
+    })
   }
 
   #places(): PartitionStatus[] {
@@ -165,8 +232,10 @@ export class CentralDetector {
       open: () => KafkaPartition.open(kafka(), name),
       detector: () => new Detector(config, { source, logger, models: this.#models }),
       owns: agentId => this.#owns(agentId),
+      ...(this.#agents && this.#tellsOfAgents(name) ? { agents: this.#agents } : {}),
       stateIntervalMs: config.snapshotIntervalMs,
-      onLate: seconds => this.onLate(seconds)
+      onLate: seconds => this.onLate(seconds),
+      onGone: counters => addCounters(this.#past, pastOf(counters))
     })
   }
 
@@ -203,14 +272,4 @@ export class CentralDetector {
 
 function keyOf(topic: string, partition: number): string {
   return `${topic}/${partition}`
-}
-
-type Counts = { [name: string]: number | Counts }
-
-function addCounters(sum: object, part: object): void {
-  const [into, from] = [sum as Counts, part as Counts]
-  for (const [name, value] of Object.entries(from)) {
-    if (typeof value === 'number') into[name] = (into[name] as number) + value
-    else addCounters(into[name] as Counts, value)
-  }
 }

@@ -1,4 +1,10 @@
-import type { AlertEvent, AlertKind, Severity } from '../core/contract/alert-event.ts'
+import {
+  ALERT_KINDS,
+  type AlertEvent,
+  type AlertKind,
+  SEVERITIES,
+  type Severity
+} from '../core/contract/alert-event.ts'
 
 /** What the detector did since it started. Closed sets of names: fit for metric labels. */
 export interface DetectorCounters {
@@ -33,6 +39,8 @@ export interface DetectorCounters {
   raised: Record<AlertKind, number>
   /** Of raised alerts, at the time. */
   raisedBySeverity: Record<Severity, number>
+  /** Both at once. */
+  raisedAs: Record<AlertKind, Record<Severity, number>>
   updated: number
   cleared: number
 }
@@ -56,7 +64,10 @@ export function noCounters(): DetectorCounters {
     mutedAlerts: 0,
     suppressed: { anomaly: 0, silent: 0, stuck: 0, range: 0, rate: 0, data_quality: 0 },
     raised: { anomaly: 0, silent: 0, stuck: 0, range: 0, rate: 0, data_quality: 0 },
-    raisedBySeverity: { info: 0, warning: 0, critical: 0 },
+    raisedBySeverity: noneBySeverity(),
+    raisedAs: Object.fromEntries(
+      ALERT_KINDS.map(kind => [kind, noneBySeverity()])
+    ) as DetectorCounters['raisedAs'],
     updated: 0,
     cleared: 0
   }
@@ -66,7 +77,34 @@ export function countEvent(counters: DetectorCounters, { data }: AlertEvent): vo
   if (data.state === 'raised') {
     counters.raised[data.kind]++
     counters.raisedBySeverity[data.severity]++
+    counters.raisedAs[data.kind][data.severity]++
   } else {
     counters[data.state]++
   }
+}
+
+/** Adds every count of `part`, also those that are there beside `DetectorCounters`. */
+export function addCounters(sum: object, part: object): void {
+  const [into, from] = [sum as Counts, part as Counts]
+  for (const [name, value] of Object.entries(from)) {
+    if (typeof value === 'number') into[name] = (into[name] as number) + value
+    else addCounters(into[name] as Counts, value)
+  }
+}
+
+type Counts = { [name: string]: number | Counts }
+
+/** What stays of the counters of a detector that is gone: what it did, not what it held. */
+export function pastOf<T extends DetectorCounters>(counters: T): T {
+  return { ...counters, series: 0, seriesLearning: 0, openAlerts: 0, mutedAlerts: 0 }
+}
+
+export function bySeverity(alerts: Iterable<AlertEvent>): Record<Severity, number> {
+  const counts = noneBySeverity()
+  for (const { data } of alerts) counts[data.severity]++
+  return counts
+}
+
+function noneBySeverity(): Record<Severity, number> {
+  return Object.fromEntries(SEVERITIES.map(severity => [severity, 0])) as Record<Severity, number>
 }

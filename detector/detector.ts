@@ -12,7 +12,7 @@ import type { DetectorConfig } from './config.ts'
 import { countEvent, type DetectorCounters, noCounters } from './counters.ts'
 import { Dedupe } from './dedupe.ts'
 import { alertsOfState, decodeState, encodeState } from './detector-state.ts'
-import { DeviceModels, type ModelVerdict } from './device-models.ts'
+import { DeviceModels, type ModelStates, type ModelVerdict } from './device-models.ts'
 import { Quality, type Telling } from './quality/quality.ts'
 import type { DeviceModel, DeviceScorer } from './scorer/device-scorer.ts'
 import { loadModels } from './scorer/onnx-models.ts'
@@ -60,6 +60,8 @@ export interface DetectorOptions {
   logger: Logger
   /** Models in place of the configured ones. */
   models?: readonly DeviceModel[]
+  /** Told how long a call of a model took, seconds. */
+  onModelRun?: (seconds: number) => void
   /** Sees each value between score and learn, and changes nothing: a report draws from it. */
   watch?: (seen: ScoredValue) => void
 }
@@ -119,7 +121,9 @@ export class Detector {
   /** Loads the models, if any. One that cannot be used is reported and done without. */
   async open(): Promise<void> {
     if (this.#options.models || this.#config.scorer !== 'onnx') return
-    this.#models = this.#modelsOf(await loadModels(this.#config.models, this.#options.logger))
+    const { logger, onModelRun: onRun } = this.#options
+    const models = await loadModels(this.#config.models, logger, onRun ? { onRun } : {})
+    this.#models = this.#modelsOf(models)
   }
 
   async close(): Promise<void> {
@@ -194,14 +198,23 @@ export class Detector {
     return this.#alerts.open
   }
 
-  /** Longest unheard first; only to be read, and before the next batch. */
+  /** Longest unheard first; one view for all of them, only to be read. */
   heardDevices(): Iterable<HeardDevice> {
-    return this.#silence.devices
+    return this.#silence.rows()
   }
 
-  /** The same objects as `watch` sees. */
-  seriesNames(): Iterable<SeriesName> {
-    return this.#series
+  /** Adds to each agent's count the devices that were last heard through it; others are passed over. */
+  countByAgent(counts: Map<string, number>): void {
+    this.#silence.countByAgent(counts)
+  }
+
+  /** The same objects as `watch` sees, in the order of metrics. */
+  seriesOf({ site, device }: Pick<SeriesName, 'site' | 'device'>): readonly SeriesName[] {
+    return this.#series.ofDevice(site, device)
+  }
+
+  get modelStates(): ModelStates {
+    return this.#models.states
   }
 
   counters(): DetectorCounters {
@@ -234,8 +247,9 @@ export class Detector {
     this.#expire(reading, late)
     if (verdict && verdict.state !== 'between') this.#takeDevice(reading, late, verdict)
     const { at, agentId, eventId } = reading
-    const telling = { at, agentId, eventId, late, device: heard.device }
+    const telling: Telling = { at, agentId, eventId, late, device: heard.device, unit: undefined }
     for (const value of reading.values) {
+      telling.unit = value.unit
       if (Math.abs(value.value) <= MAGNITUDE_MAX) {
         const covered = verdict?.covered.includes(value.metric) === true
         this.#takeValue(reading, value, telling, covered)
@@ -244,6 +258,7 @@ export class Detector {
         this.#takeUnusable(reading, value.metric, telling)
       }
     }
+    telling.unit = undefined
     for (const metric of reading.unusable ?? []) this.#takeUnusable(reading, metric, telling)
     this.#quality.takeDevice(reading, telling)
     const events = this.#alerts.settle()
@@ -284,7 +299,8 @@ export class Detector {
           contributions: [{ metric, share: 1 }],
           detector: detectorOf(scorer)
         })
-        this.#tell(series, verdict, { ...hit, eventId, agentId, late, details })
+        const unit = this.#quality.scoredUnit(slot, telling.unit)
+        this.#tell(series, verdict, { ...hit, eventId, agentId, late, details, unit })
       }
     }
     if (this.#muting.pausesLearning(series, 'anomaly', at)) this.#counters.notLearned++

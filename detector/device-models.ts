@@ -34,6 +34,17 @@ interface Device {
   window: DeviceWindow
 }
 
+/** Configured models by whether something usable is there; for the others the z-score answers. */
+export interface ModelStates {
+  usable: number
+  unusable: number
+}
+
+export function statesOf(models: readonly DeviceModel[]): ModelStates {
+  const usable = models.filter(({ current }) => current !== undefined).length
+  return { usable, unusable: models.length - usable }
+}
+
 /** A model within one batch: it does not change before the batch is over. */
 interface Turn {
   scorer: DeviceScorer | undefined
@@ -76,6 +87,10 @@ export class DeviceModels {
   constructor(models: readonly DeviceModel[], options: DeviceModelsOptions) {
     this.#models = models
     this.#options = options
+  }
+
+  get states(): ModelStates {
+    return statesOf(this.#models)
   }
 
   /** @returns What the models say, by the readings' index; absent where no model is concerned. */

@@ -1,17 +1,23 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { AlertEvent, AlertFrame } from '../core/contract/alert-event.ts'
 import type { Cursor, LogReader, LogRecord } from '../core/log/reader.ts'
+import { BucketCounts, type BucketTotals } from '../core/runtime/bucket-counts.ts'
 import { type Clock, systemClock } from '../core/runtime/clock.ts'
 import { messageOf, OperationalError } from '../core/runtime/errors.ts'
 import type { Logger } from '../core/runtime/log.ts'
 import type { HeardDevice } from './alert/silence.ts'
 import type { DetectorConfig } from './config.ts'
-import type { DetectorCounters } from './counters.ts'
+import { bySeverity, type DetectorCounters } from './counters.ts'
 import { Detector, type DetectorOptions, type DetectorReading } from './detector.ts'
+import { type EngineMeasures, MODEL_RUN_BUCKETS } from './engine-metrics.ts'
 import { type Delivery, Pipeline, type SnapshotStore } from './pipeline.ts'
 import type { DeviceModel } from './scorer/device-scorer.ts'
 import type { SeriesName } from './series-table.ts'
-import { type AgentLogCounters, AgentLogSource } from './source/agent-log-source.ts'
+import {
+  type AgentLogCounters,
+  type AgentLogProgress,
+  AgentLogSource
+} from './source/agent-log-source.ts'
 import { comparePositions } from './source/position.ts'
 import type { SourceConsumer } from './source/source.ts'
 
@@ -41,6 +47,17 @@ export interface EdgeDetectorOptions {
   retryDelayMs?: number
 }
 
+/** What is measured of it: plain data, it may go from thread to thread. */
+export interface EdgeMeasures extends EngineMeasures {
+  counters: DetectorCounters & AgentLogCounters
+  /** By `MODEL_RUN_BUCKETS`. */
+  modelRuns: BucketTotals
+  /** Undefined before it is known where to begin. */
+  progress: AgentLogProgress | undefined
+  /** It has ended by itself. */
+  failed: boolean
+}
+
 /**
  * The detector inside the agent: reads the agent's telemetry log, appends alerts to its alert log.
  *
@@ -57,7 +74,9 @@ export class EdgeDetector {
   /** Just behind the last record whose alerts an earlier life stored. */
   readonly #silentUntil: Cursor | undefined
   readonly #caughtUp: Promise<void>
+  readonly #modelRuns = new BucketCounts(MODEL_RUN_BUCKETS)
   #onCaughtUp: () => void = () => {}
+  #hasFailed = false
   #running: Promise<void> | undefined
   #cancelTimer: (() => void) | undefined
 
@@ -67,6 +86,7 @@ export class EdgeDetector {
     this.#detector = new Detector(config, {
       source: options.source,
       logger,
+      onModelRun: seconds => this.#modelRuns.observe(seconds),
       ...(models ? { models } : {}),
       ...(watch ? { watch } : {})
     })
@@ -151,12 +171,23 @@ export class EdgeDetector {
     return { ...this.#detector.counters(), ...this.#source.counters }
   }
 
+  measures(): EdgeMeasures {
+    return {
+      counters: this.counters(),
+      open: bySeverity(this.openAlerts()),
+      models: this.#detector.modelStates,
+      modelRuns: this.#modelRuns.totals,
+      progress: this.#running && this.#source.progress,
+      failed: this.#hasFailed
+    }
+  }
+
   heardDevices(): Iterable<HeardDevice> {
     return this.#detector.heardDevices()
   }
 
-  seriesNames(): Iterable<SeriesName> {
-    return this.#detector.seriesNames()
+  seriesOf(device: Pick<SeriesName, 'site' | 'device'>): readonly SeriesName[] {
+    return this.#detector.seriesOf(device)
   }
 
   #passed(position: Cursor): void {
@@ -190,6 +221,7 @@ export class EdgeDetector {
   #failed(error: unknown): void {
     if (this.#abort.signal.aborted) return
     this.#cancelTimer?.()
+    this.#hasFailed = true
     this.#options.logger.error(
       { event: 'detector.failed' },
       `Detection has stopped: ${messageOf(error)} Readings are still accepted and delivered; ` +

@@ -114,10 +114,14 @@ export class KafkaPartition {
   }
 
   /** The latest record of each key in the partition of the same number, of another topic. */
-  read(topic: string, take: (message: KafkaMessage) => void, signal: AbortSignal): Promise<void> {
+  async read(
+    topic: string,
+    take: (message: KafkaMessage) => void,
+    signal: AbortSignal
+  ): Promise<void> {
     const { partition } = this.#name
     const reading = readPartition(this.#producer, topic, partition, take, signal)
-    return call(this.#kafka, `reading ${topic}`, reading, READ_MS_MAX)
+    await call(this.#kafka, `reading ${topic}`, reading, READ_MS_MAX)
   }
 
   /**

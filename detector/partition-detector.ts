@@ -4,7 +4,9 @@ import { deviceKey } from '../core/contract/topics.ts'
 import type { KafkaMessage } from '../core/kafka/client.ts'
 import type { Clock } from '../core/runtime/clock.ts'
 import type { Logger } from '../core/runtime/log.ts'
+import type { AgentWatch } from './alert/agent-watch.ts'
 import type { CentralCounters } from './central-counters.ts'
+import type { DetectorCounters } from './counters.ts'
 import type { Detector, DetectorReading } from './detector.ts'
 import type { KafkaPartition, KafkaRecord, PartitionName } from './kafka-partition.ts'
 import { DefectError, type Opened } from './source/kafka-source.ts'
@@ -17,6 +19,8 @@ const PENDING_MAX = 200
 const COMMIT_INTERVAL_MS = 1000
 /** A large state is saved less often: at most one part in so many of the time goes into it. */
 const SAVE_SHARE = 20
+/** Between two looks at who is away. */
+const AGENTS_INTERVAL_MS = 1000
 /** Of a poison record: a topic that took it takes it again, with room for the headers. */
 const LETTER_BYTES_MAX = 512 << 10
 const LETTER_HEAD_BYTES = 64 << 10
@@ -37,9 +41,13 @@ export interface PartitionDetectorOptions {
   /** Whether the agent leaves its series to us. */
   owns: (agentId: string) => boolean
   stateIntervalMs: number
+  /** Of the one partition whose owner tells which agents are away. */
+  agents?: AgentWatch
   /** Shared by all partitions. */
   counters: CentralCounters
   onLate: (seconds: number) => void
+  /** What a detector had counted whose place is taken, or given up. */
+  onGone?: (counters: DetectorCounters) => void
   clock: Clock
   logger: Logger
 }
@@ -64,6 +72,8 @@ export class PartitionDetector {
   readonly name: PartitionName
   readonly #options: PartitionDetectorOptions
   readonly #chunks: StateChunks
+  /** Begins the keys of what is kept of agents; no topic's name begins so. */
+  readonly #agentPrefix: string
   #session: PartitionSession | undefined
   #detector: Detector | undefined
   /** To be stored with the next offset. */
@@ -73,6 +83,7 @@ export class PartitionDetector {
   #savedPosition: number | undefined
   #savedAt = 0
   #saveMs = 0
+  #agentsAt = Number.NEGATIVE_INFINITY
   /** Serialises batches, commits and snapshots. */
   #turn: Promise<unknown> = Promise.resolve()
 
@@ -82,6 +93,7 @@ export class PartitionDetector {
     this.#options = options
     // The group's name, too: groups share the topic, and each has learned for itself.
     this.#chunks = new StateChunks(`${group}/${topic}/#${partition}`)
+    this.#agentPrefix = `${group}/#agent/`
   }
 
   /** Absent while it is being opened. */
@@ -129,6 +141,7 @@ export class PartitionDetector {
     return this.#whileOpen(async () => {
       const { clock, stateIntervalMs } = this.#options
       const now = clock.monotonic()
+      if (now - this.#agentsAt >= AGENTS_INTERVAL_MS) this.#judgeAgents(now)
       if (this.#pending.length > 0 || now - this.#committedAt >= COMMIT_INTERVAL_MS) {
         await this.#commit()
       }
@@ -155,15 +168,22 @@ export class PartitionDetector {
   }
 
   async #restore(session: PartitionSession, signal: AbortSignal): Promise<void> {
-    const { topics, detector: create, clock, logger } = this.#options
+    const { topics, detector: create, agents, clock, logger } = this.#options
+    const kept = new Map<string, Buffer>()
     const records = new Map<string, Buffer>()
     const take = ({ key, value }: KafkaMessage): void => {
       const name = key?.toString() ?? ''
+      if (name.startsWith(this.#agentPrefix)) {
+        const agentId = name.slice(this.#agentPrefix.length)
+        if (value) kept.set(agentId, value)
+        else kept.delete(agentId)
+      }
       if (!this.#chunks.owns(name)) return
       if (value) records.set(name, value)
       else records.delete(name)
     }
     await session.read(topics.state, take, signal)
+    agents?.restore(kept)
     const stored = this.#chunks.read(records)
     const detector = create()
     const usable = typeof stored === 'object' && detector.restore(stored.state)
@@ -270,12 +290,27 @@ export class PartitionDetector {
     return decoded.readings
   }
 
+  /** The clock tells it, not a reading: it goes with the offset as it is. */
+  #judgeAgents(now: number): void {
+    const { agents, topics } = this.#options
+    if (!agents || this.position < this.committed) return
+    this.#agentsAt = now
+    for (const { event, kept } of agents.judge()) {
+      this.#pending.push(this.#alertRecord(event))
+      const key = `${this.#agentPrefix}${kept.agentId}`
+      const { partition } = this.name
+      this.#pending.push({ topic: topics.state, partition, key, value: kept.value })
+    }
+  }
+
   async #commit(): Promise<void> {
-    this.#committedAt = this.#options.clock.monotonic()
+    const { clock, counters, topics } = this.#options
+    this.#committedAt = clock.monotonic()
     // While what others have said is read again, there is nothing to say.
-    if (this.position <= this.committed) return
+    const isBehind = this.position < this.committed
+    if (isBehind || (this.position === this.committed && this.#pending.length === 0)) return
     await this.#session?.commit(this.#pending, this.position)
-    this.#options.counters.stored += this.#pending.length
+    counters.stored += this.#pending.filter(({ topic }) => topic !== topics.state).length
     this.#pending = []
     this.committed = this.position
   }
@@ -361,6 +396,7 @@ export class PartitionDetector {
 
   async #close(): Promise<void> {
     const session = this.#session
+    if (this.detector) this.#options.onGone?.(this.detector.counters())
     this.#session = undefined
     this.#pending = []
     await session?.close()

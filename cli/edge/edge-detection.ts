@@ -1,6 +1,7 @@
 import { availableParallelism } from 'node:os'
 import path from 'node:path'
 import type { Agent } from '../../agent/agent.ts'
+import type { DevicesLook, DevicesRequest } from '../../agent/devices/device-registry.ts'
 import { SNAPSHOT_DIRECTORY } from '../../agent/disk-budget.ts'
 import {
   type AlertEvent,
@@ -11,13 +12,15 @@ import {
 import type { DurableLog } from '../../core/log/log.ts'
 import type { Cursor } from '../../core/log/reader.ts'
 import { openClaimedReader } from '../../core/log/reader-claim.ts'
-import type { Logger } from '../../core/runtime/log.ts'
+import type { Logger, LogLevel } from '../../core/runtime/log.ts'
 import type { DetectorConfig } from '../../detector/config.ts'
+import type { EdgeMeasures } from '../../detector/edge-detector.ts'
 import type { LiveLook, LiveRequest } from '../../detector/live/live-view.ts'
 import { SnapshotFiles } from '../../detector/snapshot-files.ts'
+import { devicePlanOf } from '../devices/open-devices.ts'
+import { type MeasuredEdge, withEarlierMeasures } from './edge-measures.ts'
 import type { EdgePlan, EdgeStatus } from './edge-message.ts'
 import { EdgeThread, edgeThreadFile } from './edge-thread.ts'
-import { openEdgeDetector } from './open-edge-detector.ts'
 
 const READER = 'detector'
 const SCAN_READER = 'last-alert-source'
@@ -29,6 +32,8 @@ export interface EdgeDetectionOptions {
   /** The agent's. */
   dataDirectory: string
   config: DetectorConfig
+  /** See `agent.devices_max`. */
+  devicesMax: number
   threads: 'auto' | 'off'
   logger: Logger
 }
@@ -37,14 +42,29 @@ export interface EdgeDetectionOptions {
 export interface EdgeDetection {
   /** undefined while it is being started again, or too busy to answer. */
   status(): Promise<EdgeStatus | undefined>
-  /** What a person sees of it; undefined as above. */
-  look(request: LiveRequest): Promise<LiveLook | undefined>
+  /** For a scrape: as last heard of, where the detector does not answer. Never rejects. */
+  measures(): Promise<MeasuredEdge>
+  /** How long its thread has been at work, over all its lives, and how often that ended by a fault. */
+  readonly busyMs?: number
+  readonly faults?: number
+  /** What those who look see of it, an answer each; undefined as above. */
+  look(requests: readonly LiveRequest[]): Promise<LiveLook[] | undefined>
+  /** Whom it has heard; undefined as above. */
+  devices(request: DevicesRequest): Promise<DevicesLook | undefined>
+  /**
+   * Takes over another configuration, and the agent's routes as they are now: ends in order, which saves
+   * what was learned, and begins anew from there.
+   */
+  reload(config: DetectorConfig): Promise<void>
+  /** Of a logger that a thread of its own has. */
+  setLogLevel(level: LogLevel): void
   stop(): Promise<void>
 }
 
 /** Joins the detector to an agent: reads its telemetry log, stores alerts in its alert log. */
 export async function startEdgeDetection(options: EdgeDetectionOptions): Promise<EdgeDetection> {
-  const { agent, config, logger, dataDirectory } = options
+  const { agent, logger, dataDirectory } = options
+  let { config } = options
   const { telemetryLog, alertLog, identity } = agent
   const snapshotDirectory = path.join(dataDirectory, SNAPSHOT_DIRECTORY)
   // A directory that cannot be used is told here, before a thread would fail of it again and again.
@@ -61,7 +81,9 @@ export async function startEdgeDetection(options: EdgeDetectionOptions): Promise
     config,
     snapshotDirectory,
     snapshotBytesMax: agent.budget.snapshotBytesMax,
-    lastAlertSource: last
+    lastAlertSource: last,
+    // It holds nothing back: what a detector reads, it tells.
+    devices: devicePlanOf(options, 0)
   })
   const onGap = (gap: Parameters<DurableLog['reportGap']>[1]) => telemetryLog.reportGap(READER, gap)
   // After the replay, or an alert that was cleared before the crash would be open again.
@@ -69,16 +91,45 @@ export async function startEdgeDetection(options: EdgeDetectionOptions): Promise
   if (options.threads === 'auto' && edgeThreadFile && availableParallelism() > 1) {
     const thread = new EdgeThread({ planOf, store, onCaughtUp, onGap, logger })
     agent.alertSinks.askOpen = async () => (await thread.status())?.openAlerts
-    return thread
+    return Object.assign(thread, {
+      reload: (next: DetectorConfig) => {
+        config = next
+        return thread.restart()
+      }
+    })
   }
-  const { detector, view } = await openEdgeDetector(planOf(), store, onGap, logger)
-  await detector.start()
-  void detector.caughtUp().then(() => onCaughtUp(detector.openAlerts()))
-  agent.alertSinks.askOpen = async () => detector.openAlerts()
+  const { openEdgeDetector } = await import('./open-edge-detector.ts')
+  const begin = async () => {
+    const begun = await openEdgeDetector(planOf(), store, onGap, logger)
+    const { detector } = begun
+    await detector.start()
+    void detector.caughtUp().then(() => onCaughtUp(detector.openAlerts()))
+    agent.alertSinks.askOpen = async () => detector.openAlerts()
+    return begun
+  }
+  let { detector, view, devices } = await begin()
+  let earlier: EdgeMeasures | undefined
   return {
     status: async () => ({ openAlerts: detector.openAlerts(), counters: detector.counters() }),
-    look: async request => view.look(request),
-    stop: () => detector.stop()
+    measures: async () => {
+      const measures = withEarlierMeasures(detector.measures(), earlier)
+      return { up: !measures.failed, measures }
+    },
+    look: async requests => view.look(requests),
+    devices: async request => devices.look(request),
+    reload: async next => {
+      config = next
+      await detector.stop()
+      await devices.stop()
+      earlier = withEarlierMeasures(detector.measures(), earlier)
+      ;({ detector, view, devices } = await begin())
+    },
+    // It logs with the agent's own logger.
+    setLogLevel: () => {},
+    stop: async () => {
+      await detector.stop()
+      await devices.stop()
+    }
   }
 }
 

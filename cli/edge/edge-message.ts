@@ -1,10 +1,13 @@
+import type { DevicesLook, DevicesRequest } from '../../agent/devices/device-registry.ts'
+import type { DevicePlan } from '../../agent/devices/device-watch.ts'
 import type { RouterOptions } from '../../agent/routing/router.ts'
 import type { AlertEvent, AlertFrame } from '../../core/contract/alert-event.ts'
 import type { Cursor } from '../../core/log/reader.ts'
 import type { ReaderClaim, ReaderGap } from '../../core/log/reader-claim.ts'
 import type { ErrorCode } from '../../core/runtime/errors.ts'
+import type { LogLevel } from '../../core/runtime/log.ts'
 import type { DetectorConfig } from '../../detector/config.ts'
-import type { EdgeDetector } from '../../detector/edge-detector.ts'
+import type { EdgeDetector, EdgeMeasures } from '../../detector/edge-detector.ts'
 import type { LiveLook, LiveRequest } from '../../detector/live/live-view.ts'
 
 /** Everything the edge detector needs to know, as plain data: it may run in another thread. */
@@ -17,6 +20,7 @@ export interface EdgePlan {
   snapshotBytesMax: number
   /** Position of the record behind the newest alert frame stored. */
   lastAlertSource: Cursor | undefined
+  devices: DevicePlan
 }
 
 export interface EdgeThreadData {
@@ -33,14 +37,19 @@ export interface EdgeStatus {
 export type EdgeOrder =
   | { kind: 'stored'; id: number; refusal?: { code: ErrorCode; message: string } }
   | { kind: 'ask'; id: number }
-  | { kind: 'look'; id: number; request: LiveRequest }
+  | { kind: 'measure'; id: number }
+  | { kind: 'look'; id: number; requests: readonly LiveRequest[] }
+  | { kind: 'devices'; id: number; request: DevicesRequest }
+  | { kind: 'level'; level: LogLevel }
   | { kind: 'stop' }
 
 /** From the thread. */
 export type EdgeNews =
   | { kind: 'store'; id: number; frame: AlertFrame }
   | { kind: 'status'; id: number; status: EdgeStatus }
-  | { kind: 'look'; id: number; look: LiveLook }
+  | { kind: 'measures'; id: number; measures: EdgeMeasures }
+  | { kind: 'looks'; id: number; looks: LiveLook[] }
+  | { kind: 'devices'; id: number; look: DevicesLook }
   | { kind: 'gap'; gap: ReaderGap }
   /** The replay is over: these are open. */
   | { kind: 'caught-up'; openAlerts: AlertEvent[] }

@@ -1,9 +1,12 @@
+import type { DevicesLook, DevicesRequest } from '../../agent/devices/device-registry.ts'
 import type { AlertEvent, AlertFrame } from '../../core/contract/alert-event.ts'
 import type { ReaderGap } from '../../core/log/reader-claim.ts'
 import { messageOf, OperationalError } from '../../core/runtime/errors.ts'
-import type { Logger } from '../../core/runtime/log.ts'
+import type { Logger, LogLevel } from '../../core/runtime/log.ts'
 import { RestartedThread } from '../../core/runtime/restarted-thread.ts'
+import type { EdgeMeasures } from '../../detector/edge-detector.ts'
 import type { LiveLook, LiveRequest } from '../../detector/live/live-view.ts'
+import { type MeasuredEdge, withEarlierMeasures } from './edge-measures.ts'
 import type { EdgeNews, EdgeOrder, EdgePlan, EdgeStatus, EdgeThreadData } from './edge-message.ts'
 
 export interface EdgeThreadOptions {
@@ -29,6 +32,9 @@ export class EdgeThread {
   readonly #thread: RestartedThread<EdgeOrder, EdgeNews>
   readonly #questions = new Map<number, (answer: unknown) => void>()
   #asked = 0
+  /** As last heard of, and those with which its former lives ended. */
+  #measures: EdgeMeasures | undefined
+  #earlier: EdgeMeasures | undefined
   /** The frame that is on its way to disk; the detector hands in one at a time. */
   #storing: Promise<void> = Promise.resolve()
 
@@ -41,6 +47,7 @@ export class EdgeThread {
       dataOf: (): EdgeThreadData => ({ plan: planOf(), logLevel: logger.level }),
       onNews: news => this.#hear(news),
       onFault: (fault, waitMs) => {
+        this.#earlier = this.#measures
         logger.error(
           { event: 'detector.thread_failed', error: fault, waitMs },
           'Detection failed by a fault of ours; readings are still accepted and delivered, it is started again.'
@@ -56,9 +63,28 @@ export class EdgeThread {
     return this.#ask(id => ({ kind: 'ask', id }))
   }
 
+  get busyMs(): number {
+    return this.#thread.busyMs
+  }
+
+  get faults(): number {
+    return this.#thread.faults
+  }
+
+  async measures(): Promise<MeasuredEdge> {
+    const heard = await this.#ask<EdgeMeasures>(id => ({ kind: 'measure', id }))
+    if (heard) this.#measures = withEarlierMeasures(heard, this.#earlier)
+    return { up: heard !== undefined && !heard.failed, measures: this.#measures }
+  }
+
   /** @returns As `status`. */
-  look(request: LiveRequest): Promise<LiveLook | undefined> {
-    return this.#ask(id => ({ kind: 'look', id, request }))
+  look(requests: readonly LiveRequest[]): Promise<LiveLook[] | undefined> {
+    return this.#ask(id => ({ kind: 'look', id, requests }))
+  }
+
+  /** @returns As `status`. */
+  devices(request: DevicesRequest): Promise<DevicesLook | undefined> {
+    return this.#ask(id => ({ kind: 'devices', id, request }))
   }
 
   #ask<T>(orderOf: (id: number) => EdgeOrder): Promise<T | undefined> {
@@ -76,6 +102,17 @@ export class EdgeThread {
     })
   }
 
+  /** Ends in order and begins anew, from its snapshot, with what the plan says now. */
+  async restart(): Promise<void> {
+    await this.measures()
+    this.#earlier = this.#measures
+    await this.#thread.replace({ kind: 'stop' }, STOP_MS_MAX)
+  }
+
+  setLogLevel(level: LogLevel): void {
+    this.#thread.order({ kind: 'level', level })
+  }
+
   stop(): Promise<void> {
     return this.#thread.stop({ kind: 'stop' }, STOP_MS_MAX)
   }
@@ -83,7 +120,9 @@ export class EdgeThread {
   #hear(news: EdgeNews): void {
     if (news.kind === 'store') this.#storing = this.#store(news.id, news.frame)
     else if (news.kind === 'status') this.#questions.get(news.id)?.(news.status)
-    else if (news.kind === 'look') this.#questions.get(news.id)?.(news.look)
+    else if (news.kind === 'measures') this.#questions.get(news.id)?.(news.measures)
+    else if (news.kind === 'looks') this.#questions.get(news.id)?.(news.looks)
+    else if (news.kind === 'devices') this.#questions.get(news.id)?.(news.look)
     else if (news.kind === 'gap') this.#options.onGap(news.gap)
     else if (news.kind === 'caught-up') this.#options.onCaughtUp(news.openAlerts)
   }

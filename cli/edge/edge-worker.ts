@@ -2,7 +2,7 @@ import assert from 'node:assert'
 import { parentPort, workerData } from 'node:worker_threads'
 import type { AlertFrame } from '../../core/contract/alert-event.ts'
 import { OperationalError } from '../../core/runtime/errors.ts'
-import { createLogger, type LogLevel } from '../../core/runtime/log.ts'
+import { createLogger, type LogLevel, setLogLevel } from '../../core/runtime/log.ts'
 import type { EdgeNews, EdgeOrder, EdgeThreadData } from './edge-message.ts'
 import { openEdgeDetector } from './open-edge-detector.ts'
 
@@ -11,15 +11,16 @@ import { openEdgeDetector } from './open-edge-detector.ts'
 assert(parentPort, 'runs as a worker thread only')
 const port = parentPort
 const { plan, logLevel } = workerData as EdgeThreadData
+const logger = createLogger(logLevel as LogLevel)
 /** Frames handed to the agent and not yet stored; the detector waits for each. */
 const storing = new Map<number, (refusal: OperationalError | undefined) => void>()
 let frames = 0
 
-const { detector, view } = await openEdgeDetector(
+const { detector, view, devices } = await openEdgeDetector(
   plan,
   storeFrame,
   gap => tell({ kind: 'gap', gap }),
-  createLogger(logLevel as LogLevel)
+  logger
 )
 port.on('message', (order: EdgeOrder) => {
   if (order.kind === 'stored') {
@@ -29,8 +30,14 @@ port.on('message', (order: EdgeOrder) => {
   } else if (order.kind === 'ask') {
     const status = { openAlerts: detector.openAlerts(), counters: detector.counters() }
     tell({ kind: 'status', id: order.id, status })
+  } else if (order.kind === 'measure') {
+    tell({ kind: 'measures', id: order.id, measures: detector.measures() })
   } else if (order.kind === 'look') {
-    tell({ kind: 'look', id: order.id, look: view.look(order.request) })
+    tell({ kind: 'looks', id: order.id, looks: view.look(order.requests) })
+  } else if (order.kind === 'devices') {
+    tell({ kind: 'devices', id: order.id, look: devices.look(order.request) })
+  } else if (order.kind === 'level') {
+    setLogLevel(logger, order.level)
   } else {
     void stop()
   }
@@ -49,6 +56,7 @@ function storeFrame(frame: AlertFrame): Promise<void> {
 
 async function stop(): Promise<void> {
   await detector.stop()
+  await devices.stop()
   port.close()
 }
 

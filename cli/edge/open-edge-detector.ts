@@ -1,3 +1,4 @@
+import { DeviceWatch } from '../../agent/devices/device-watch.ts'
 import { Router } from '../../agent/routing/router.ts'
 import type { AlertFrame } from '../../core/contract/alert-event.ts'
 import { ControlBlock } from '../../core/log/control-block.ts'
@@ -15,6 +16,8 @@ export interface OpenedEdgeDetector {
   detector: EdgeDetector
   /** What a person sees of it. */
   view: LiveView
+  /** Fed with what it decodes. Stopped after the detector. */
+  devices: DeviceWatch
 }
 
 /**
@@ -28,6 +31,9 @@ export async function openEdgeDetector(
   logger: Logger
 ): Promise<OpenedEdgeDetector> {
   const router = new Router(plan.router)
+  const devices = await DeviceWatch.open({ plan: plan.devices, logger })
+  await devices.catchUp()
+  router.onSighting = devices.note
   const reader = openClaimedReader(plan.claim, { onGap })
   const control = new ControlBlock(plan.claim.control)
   const snapshots = await SnapshotFiles.open(plan.snapshotDirectory, plan.snapshotBytesMax)
@@ -51,5 +57,5 @@ export async function openEdgeDetector(
     logger
   })
   const view = new LiveView(detector, history)
-  return { detector, view }
+  return { detector, view, devices }
 }

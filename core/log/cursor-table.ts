@@ -42,6 +42,14 @@ export class CursorTable {
     throw new RangeError(`a log has at most ${READERS_MAX} readers`)
   }
 
+  /** Of a reader that will not come again. @returns false when there is none of the name. */
+  release(name: string): boolean {
+    const entry = this.#entries.get(name)
+    if (!entry) return false
+    this.#control.releaseCursor(entry.slot)
+    return this.#entries.delete(name)
+  }
+
   /** @returns Names whose cursors are held no longer. */
   releaseWaiting(): string[] {
     const names = [...this.#waiting.keys()]

@@ -58,6 +58,22 @@ export class LogReaders {
     )
   }
 
+  /** Of cursors in the checkpoint whose reader has not come. */
+  releaseWaiting(): void {
+    for (const name of this.#options.cursors.releaseWaiting()) this.#tellReleased(name)
+  }
+
+  release(name: string): void {
+    if (this.#options.cursors.release(name)) this.#tellReleased(name)
+  }
+
+  #tellReleased(name: string): void {
+    this.#options.logger.info(
+      { event: 'log.cursor_released', reader: name },
+      'A cursor without a reader is released: it holds no records back any more.'
+    )
+  }
+
   close(): void {
     for (const reader of this.#open.values()) reader.close()
   }

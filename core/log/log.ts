@@ -275,12 +275,12 @@ export class DurableLog {
 
   /** Lets go of cursors in the checkpoint whose reader is configured no longer. */
   releaseWaitingCursors(): void {
-    for (const name of this.#cursors.releaseWaiting()) {
-      this.#logger.info(
-        { event: 'log.cursor_released', reader: name },
-        'A cursor without a reader is released: it holds no records back any more.'
-      )
-    }
+    this.#readers.releaseWaiting()
+  }
+
+  /** Lets go of the cursor of a reader that was closed and will not be opened again. */
+  releaseCursor(name: string): void {
+    this.#readers.release(name)
   }
 
   /** A small text that is saved with every checkpoint and outlives trimming. */
@@ -295,6 +295,11 @@ export class DurableLog {
   /** Records that the reader has not committed. */
   backlog(name: string): number {
     return this.#cursors.backlog(name)
+  }
+
+  /** The disk they take, about: the records of a segment count alike. */
+  backlogBytes(name: string): number {
+    return this.#segments.bytesOfLast(this.backlog(name), this.#control.durableEnd, this.#writer)
   }
 
   get status(): LogStatus {

@@ -2,7 +2,7 @@ import path from 'node:path'
 import type { Disk } from './disk.ts'
 import { unlinkIfPresent } from './disk-errors.ts'
 import type { NewerSegments } from './newer-segments.ts'
-import { segmentName } from './segment.ts'
+import { FRAMES_POSITION, segmentName } from './segment.ts'
 
 /** A closed segment, as the writer keeps account of it. */
 export interface SealedSegment {
@@ -43,6 +43,30 @@ export class SegmentList {
 
   get first(): number | undefined {
     return this.#sealed[0]?.firstOffset
+  }
+
+  /**
+   * Bytes of the last records' frames, as if those of a segment were all of one size.
+   *
+   * @param end Of the log.
+   * @param active Its last segment, behind the sealed ones.
+   */
+  bytesOfLast(
+    records: number,
+    end: number,
+    active: { firstOffset: number; bytes: number }
+  ): number {
+    const from = end - records
+    let bytes = 0
+    let segmentEnd = end
+    for (let i = this.#sealed.length; i >= 0 && segmentEnd > from; i--) {
+      const { firstOffset, bytes: all } = this.#sealed[i] ?? active
+      const held = segmentEnd - firstOffset
+      const frames = Math.max(0, all - FRAMES_POSITION)
+      if (held > 0) bytes += frames * Math.min(1, (segmentEnd - from) / held)
+      segmentEnd = firstOffset
+    }
+    return Math.round(bytes)
   }
 
   add(segment: SealedSegment): void {

@@ -119,6 +119,14 @@ export class HeardDevices {
     for (let row = this.oldest; row >= 0; row = this.next(row)) yield copyOf(this.row(row))
   }
 
+  /** Adds to each agent's count the devices that were last heard through it; others are passed over. */
+  countByAgent(counts: Map<string, number>): void {
+    for (let row = this.oldest; row >= 0; row = this.next(row)) {
+      const count = counts.get(this.#agents[row])
+      if (count !== undefined) counts.set(this.#agents[row], count + 1)
+    }
+  }
+
   get stateBytesMax(): number {
     let texts = 0
     for (let row = this.oldest; row >= 0; row = this.next(row)) {
@@ -126,6 +134,11 @@ export class HeardDevices {
       texts += site.length + device.length + this.#agents[row].length
     }
     return 4 + this.#size * (DEVICE_BYTES + 12) + 3 * texts
+  }
+
+  /** One view for all of them, oldest first: what is to be kept of it is taken at once. */
+  *rows(): Iterable<HeardDevice> {
+    for (let row = this.oldest; row >= 0; row = this.next(row)) yield this.row(row)
   }
 
   save(writer: StateWriter): void {

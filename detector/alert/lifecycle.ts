@@ -27,6 +27,8 @@ export interface Observation extends Hit {
   /** `fl-id` of the reading. */
   eventId?: string
   late: boolean
+  /** Of `value`, where its route declares one. */
+  unit?: string | undefined
   /** Asked for only when an event is made, and then before the reading is learned. */
   details: () => AlertDetails
 }
@@ -164,6 +166,7 @@ function transition(
     device,
     metric,
     ...(seen.value === undefined ? {} : { value: seen.value }),
+    ...(seen.unit === undefined ? {} : { unit: seen.unit }),
     ...band,
     score: rounded(seen.score),
     threshold: threshold ?? rule.threshold,

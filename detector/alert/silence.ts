@@ -90,6 +90,16 @@ export class SilenceWatch {
     return this.#devices
   }
 
+  /** The same without a copy: one view for all of them. */
+  rows(): Iterable<HeardDevice> {
+    return this.#devices.rows()
+  }
+
+  /** See `HeardDevices`. */
+  countByAgent(counts: Map<string, number>): void {
+    this.#devices.countByAgent(counts)
+  }
+
   get stateBytesMax(): number {
     let bytes = 4 + this.#devices.stateBytesMax
     for (const [agentId] of this.#clocks) bytes += CLOCK_BYTES + StateWriter.textBytesMax(agentId)

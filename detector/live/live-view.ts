@@ -28,6 +28,8 @@ export interface LiveDevice {
   values: { metric: string; value: number }[]
 }
 
+export type HeardLately = Pick<LiveDevice, 'site' | 'device' | 'heardAt' | 'usualMs' | 'silent'>
+
 export interface LiveSeries {
   name: SeriesName
   /** Of the same device. */
@@ -40,27 +42,42 @@ export interface LiveLook {
   counters: DetectorCounters
   alerts: { total: number; devices: number; critical: number; shown: AlertData[] }
   cleared: AlertData[]
-  devices: { total: number; silent: number; matching: number; shown: LiveDevice[] }
+  devices: {
+    total: number
+    silent: number
+    matching: number
+    shown: LiveDevice[]
+    /** Of the matching: whose last reading is the longest ago, the longest first. */
+    quietest: HeardLately[]
+  }
   series?: LiveSeries
 }
+
+export type DeviceName = Pick<SeriesName, 'site' | 'device'>
 
 /** What of a detector is looked at. */
 export interface LiveSource {
   openAlerts(): AlertEvent[]
   counters(): DetectorCounters
+  /** It may hand out one object again and again. */
   heardDevices(): Iterable<HeardDevice>
-  seriesNames(): Iterable<SeriesName>
+  /** In the order of metrics. */
+  seriesOf(device: DeviceName): readonly SeriesName[]
 }
 
 const ALERTS_MAX = 60
 const CLEARED_MAX = 30
 const DEVICES_MAX = 25
+const QUIETEST_MAX = 10
 const METRICS_MAX = 60
 const VALUES_MAX = 3
 /** Without a question for so long, nobody looks. */
 const LOOKING_MS = 10_000
 
-/** Answers what a person sees of a detector. Costs it nothing while nobody asks but the histories. */
+/**
+ * Answers what people see of a detector. Costs it nothing while nobody asks but the histories. One
+ * pass over the devices serves all who look for the same, and makes nothing of those that are not shown.
+ */
 export class LiveView {
   readonly #source: LiveSource
   readonly #history: SeriesHistory
@@ -79,104 +96,88 @@ export class LiveView {
     this.#cleared.length = Math.min(this.#cleared.length, CLEARED_MAX)
   }
 
-  look(request: LiveRequest): LiveLook {
+  /** @returns An answer to each; what is the same in two of them is one object. */
+  look(requests: readonly LiveRequest[]): LiveLook[] {
     this.#keepLooking()
     const open = this.#source.openAlerts().map(({ data }) => data)
-    const series = this.#series(request, open)
-    const loud = new Set(open.map(keyOf))
-    return {
-      counters: this.#source.counters(),
-      alerts: {
-        total: open.length,
-        devices: loud.size,
-        critical: open.filter(({ severity }) => severity === 'critical').length,
-        shown: firstOf(open, ALERTS_MAX, byWeight)
-      },
-      cleared: this.#cleared,
-      devices: this.#devices(request.find ?? '', open),
-      ...(series ? { series } : {})
+    const loud = loudDevices(open)
+    const alerts: LiveLook['alerts'] = {
+      total: open.length,
+      devices: [...loud.values()].reduce((sum, devices) => sum + devices.size, 0),
+      critical: open.filter(({ severity }) => severity === 'critical').length,
+      shown: firstOf(open, ALERTS_MAX, byWeight)
     }
+    const counters = this.#source.counters()
+    const found = new Map<string, LiveLook['devices']>()
+    return requests.map(request => {
+      const wanted = (request.find ?? '').toLowerCase()
+      const devices = found.get(wanted) ?? this.#devices(wanted, loud)
+      found.set(wanted, devices)
+      const series = this.#series(request, alerts.shown)
+      return { counters, alerts, cleared: this.#cleared, devices, ...(series ? { series } : {}) }
+    })
   }
 
-  #devices(find: string, open: readonly AlertData[]): LiveLook['devices'] {
-    const alerts = new Map<string, { count: number; severity: AlertData['severity'] }>()
-    for (const data of open) {
-      const known = alerts.get(keyOf(data))
-      const { severity } = data
-      if (!known) alerts.set(keyOf(data), { count: 1, severity })
-      else {
-        known.count++
-        if (rankOf(severity) > rankOf(known.severity)) known.severity = severity
-      }
+  #devices(wanted: string, loud: LoudDevices): LiveLook['devices'] {
+    let [total, silent, matching] = [0, 0, 0]
+    const first = new FirstFew<Ranked>(DEVICES_MAX, byRank, seen => ({ ...seen }))
+    const quietest = new FirstFew<HeardLately>(QUIETEST_MAX, byHeard, heardLately)
+    const seen: Ranked = {
+      ...{ site: '', device: '', heardAt: 0, usualMs: 0, silent: false },
+      ...{ rank: 0, alerts: 0, severity: undefined }
     }
-    const wanted = find.toLowerCase()
-    let total = 0
-    let silent = 0
-    const matching: Ranked[] = []
     for (const heard of this.#source.heardDevices()) {
+      const { site, device } = heard
       total++
       if (heard.silent) silent++
-      const name = `${heard.site}/${heard.device}`
-      if (wanted !== '' && !name.toLowerCase().includes(wanted)) continue
-      const found = alerts.get(keyOf(heard))
-      const rank = (found ? 2 + rankOf(found.severity) : 0) + (heard.silent ? 8 : 0)
-      // The table may hand out one object again and again.
-      const { site, device, receivedAt: heardAt, intervalMs: usualMs } = heard
-      const own = { site, device, heardAt, usualMs, silent: heard.silent }
-      matching.push({
-        heard: own,
-        name,
-        rank,
-        alerts: found?.count ?? 0,
-        severity: found?.severity
-      })
+      if (wanted !== '' && !`${site}/${device}`.toLowerCase().includes(wanted)) continue
+      matching++
+      const known = loud.get(site)?.get(device)
+      seen.site = site
+      seen.device = device
+      seen.heardAt = heard.receivedAt
+      seen.usualMs = heard.intervalMs
+      seen.silent = heard.silent
+      seen.alerts = known?.count ?? 0
+      seen.severity = known?.severity
+      seen.rank = (known ? 2 + rankOf(known.severity) : 0) + (heard.silent ? 8 : 0)
+      first.offer(seen)
+      quietest.offer(seen)
     }
-    const first = firstOf(matching, DEVICES_MAX, byRank)
-    return { total, silent, matching: matching.length, shown: this.#rows(first) }
+    const shown = first.all.map(ranked => this.#row(ranked))
+    return { total, silent, matching, shown, quietest: quietest.all }
   }
 
-  #rows(first: readonly Ranked[]): LiveDevice[] {
-    const rows = new Map<string, LiveDevice>()
-    for (const { heard, alerts, severity } of first) {
-      rows.set(keyOf(heard), {
-        ...{ ...heard, alerts, metrics: 0, values: [] },
-        ...(severity ? { severity } : {})
-      })
+  #row(ranked: Ranked): LiveDevice {
+    const values: LiveDevice['values'] = []
+    let metrics = 0
+    for (const series of this.#source.seriesOf(ranked)) {
+      if (series.metric === '-') continue
+      metrics++
+      const value = values.length < VALUES_MAX ? this.#history.latest(series) : undefined
+      if (value !== undefined) values.push({ metric: series.metric, value })
     }
-    for (const series of this.#source.seriesNames()) {
-      const row = series.metric === '-' ? undefined : rows.get(keyOf(series))
-      if (!row) continue
-      row.metrics++
-      const latest = this.#history.latest(series)
-      if (latest && row.values.length < VALUES_MAX) {
-        row.values.push({ metric: series.metric, value: latest.value })
-      }
-    }
-    // In the order of last use they would change places all the time.
-    for (const { values } of rows.values()) values.sort((a, b) => (a.metric < b.metric ? -1 : 1))
-    return [...rows.values()]
+    const { alerts, severity } = ranked
+    return { ...heardLately(ranked), alerts, metrics, values, ...(severity ? { severity } : {}) }
   }
 
-  #series({ series, sinceAt }: LiveRequest, open: readonly AlertData[]): LiveSeries | undefined {
-    const wanted = series ?? this.#worthALook(open)
+  /** @param worst Alerts, the worst first. */
+  #series({ series, sinceAt }: LiveRequest, worst: readonly AlertData[]): LiveSeries | undefined {
+    const wanted = series ?? this.#worthALook(worst)
     if (!wanted) return undefined
-    const metrics: string[] = []
-    let found: SeriesName | undefined
-    for (const name of this.#source.seriesNames()) {
-      if (name.metric === '-' || !isSameDevice(name, wanted)) continue
-      if (metrics.length < METRICS_MAX) metrics.push(name.metric)
-      if (name.metric === wanted.metric) found = name
-    }
-    if (!found) return series && { name: { ...series }, metrics: metrics.sort(), points: [] }
+    const all = this.#source.seriesOf(wanted).filter(({ metric }) => metric !== '-')
+    const metrics = all.slice(0, METRICS_MAX).map(({ metric }) => metric)
+    const found = all.find(({ metric }) => metric === wanted.metric)
+    if (!found) return series && { name: { ...series }, metrics, points: [] }
     this.#history.claim(found)
     const { site, device, metric } = found
     const points = this.#history.points(found, sinceAt ?? Number.NEGATIVE_INFINITY)
-    return { name: { site, device, metric }, metrics: metrics.sort(), points }
+    return { name: { site, device, metric }, metrics, points }
   }
 
   /** What the worst alert is about, else what was looked at last, or surprised. */
-  #worthALook(open: readonly AlertData[]): SeriesName | undefined {
-    for (const alert of firstOf(open, ALERTS_MAX, byWeight)) {
+  #worthALook(worst: readonly AlertData[]): SeriesName | undefined {
+    for (const alert of worst) {
       const { site, device } = alert
       const metric = alert.metric === '-' ? alert.contributions[0]?.metric : alert.metric
       if (metric !== undefined && alert.kind !== 'silent') return { site, device, metric }
@@ -193,21 +194,32 @@ export class LiveView {
   }
 }
 
-interface Ranked {
-  heard: Pick<LiveDevice, 'site' | 'device' | 'heardAt' | 'usualMs' | 'silent'>
-  name: string
+interface Ranked extends HeardLately {
   rank: number
   alerts: number
   severity: AlertData['severity'] | undefined
 }
 
-/** MQTT forbids U+0000 in topics. */
-function keyOf({ site, device }: { site: string; device: string }): string {
-  return `${site}\0${device}`
+/** By site and device, without making a text of the two. */
+type LoudDevices = Map<string, Map<string, { count: number; severity: AlertData['severity'] }>>
+
+function loudDevices(open: readonly AlertData[]): LoudDevices {
+  const loud: LoudDevices = new Map()
+  for (const { site, device, severity } of open) {
+    const ofSite = loud.get(site) ?? new Map()
+    loud.set(site, ofSite)
+    const known = ofSite.get(device)
+    if (!known) ofSite.set(device, { count: 1, severity })
+    else {
+      known.count++
+      if (rankOf(severity) > rankOf(known.severity)) known.severity = severity
+    }
+  }
+  return loud
 }
 
-function isSameDevice(a: SeriesName, b: SeriesName): boolean {
-  return a.site === b.site && a.device === b.device
+function heardLately({ site, device, heardAt, usualMs, silent }: HeardLately): HeardLately {
+  return { site, device, heardAt, usualMs, silent }
 }
 
 function rankOf(severity: AlertData['severity']): number {
@@ -221,23 +233,49 @@ function byWeight(a: AlertData, b: AlertData): number {
 
 /** What needs a person first, then by name: a list that does not jump. */
 function byRank(a: Ranked, b: Ranked): number {
-  return b.rank - a.rank || (a.name < b.name ? -1 : a.name > b.name ? 1 : 0)
+  return b.rank - a.rank || compare(a.site, b.site) || compare(a.device, b.device)
+}
+
+function compare(a: string, b: string): number {
+  return a < b ? -1 : a > b ? 1 : 0
+}
+
+function byHeard(a: HeardLately, b: HeardLately): number {
+  return a.heardAt - b.heardAt
+}
+
+/** The first `max` in order of all that are offered, without keeping the others. */
+export class FirstFew<T> {
+  readonly all: T[] = []
+  readonly #max: number
+  readonly #order: (a: T, b: T) => number
+  readonly #kept: (item: T) => T
+
+  /** @param kept What is kept of one that is among them: its copy where one object is offered again. */
+  constructor(max: number, order: (a: T, b: T) => number, kept: (item: T) => T = item => item) {
+    this.#max = max
+    this.#order = order
+    this.#kept = kept
+  }
+
+  offer(item: T): void {
+    const { all } = this
+    if (all.length === this.#max && this.#order(item, all[all.length - 1]) >= 0) return
+    let low = 0
+    let high = all.length
+    while (low < high) {
+      const middle = (low + high) >> 1
+      if (this.#order(all[middle], item) <= 0) low = middle + 1
+      else high = middle
+    }
+    all.splice(low, 0, this.#kept(item))
+    if (all.length > this.#max) all.pop()
+  }
 }
 
 /** The first `max` in order, without sorting all of a large fleet. */
 export function firstOf<T>(all: readonly T[], max: number, order: (a: T, b: T) => number): T[] {
-  const first: T[] = []
-  for (const item of all) {
-    if (first.length === max && order(item, first[max - 1]) >= 0) continue
-    let low = 0
-    let high = first.length
-    while (low < high) {
-      const middle = (low + high) >> 1
-      if (order(first[middle], item) <= 0) low = middle + 1
-      else high = middle
-    }
-    first.splice(low, 0, item)
-    if (first.length > max) first.pop()
-  }
-  return first
+  const few = new FirstFew(max, order)
+  for (const item of all) few.offer(item)
+  return few.all
 }

@@ -51,7 +51,7 @@ export class SeriesHistory {
   readonly #stepMs: number
   readonly #now: () => number
   /** Last values of all series, while somebody looks; they go with their series. */
-  #latest: WeakMap<SeriesName, { at: number; value: number }> | undefined
+  #latest: WeakMap<SeriesName, number> | undefined
 
   constructor({ seriesMax = 200, pointsMax = 600, stepMs = 1000, now }: SeriesHistoryOptions) {
     this.#seriesMax = seriesMax
@@ -66,7 +66,7 @@ export class SeriesHistory {
 
   /** For the detector's `watch`. */
   readonly watch = (seen: ScoredValue): void => {
-    this.#latest?.set(seen.series, { at: seen.at, value: seen.value })
+    this.#latest?.set(seen.series, seen.value)
     const ring = this.#rings.get(seen.series) ?? this.#ringFor(seen)
     if (ring) this.#put(ring, seen)
   }
@@ -77,7 +77,7 @@ export class SeriesHistory {
     else this.#latest = undefined
   }
 
-  latest(series: SeriesName): { at: number; value: number } | undefined {
+  latest(series: SeriesName): number | undefined {
     return this.#latest?.get(series)
   }
 
@@ -103,8 +103,9 @@ export class SeriesHistory {
     const points: LivePoint[] = []
     const room = ring.numbers.length / WIDTH
     for (let n = Math.max(0, ring.count - room); n < ring.count; n++) {
-      const [at, value, lower, upper, score] = ring.numbers.subarray((n % room) * WIDTH)
-      if (at < sinceAt) continue
+      const position = (n % room) * WIDTH
+      if (ring.numbers[position] < sinceAt) continue
+      const [at, value, lower, upper, score] = ring.numbers.subarray(position, position + WIDTH)
       points.push({ at, value, score, lower: numberOf(lower), upper: numberOf(upper) })
     }
     return points

@@ -22,6 +22,8 @@ import { type OfDevice, SeriesSilence, type SeriesSilenceRule } from './series-s
 export interface Telling extends Pick<Observation, 'at' | 'agentId' | 'late'> {
   eventId: string
   device: HeardDevice
+  /** Of the value at hand, where its route declares one. */
+  unit?: string | undefined
 }
 
 /** What the device's clock said, and when the agent received it. */
@@ -183,6 +185,11 @@ export class Quality {
     return { ...explanation, reason: `its rate a second: ${explanation.reason}` }
   }
 
+  /** What is scored of a counter is its rate. */
+  scoredUnit(slot: number, unit: string | undefined): string | undefined {
+    return unit !== undefined && this.#series.isCounter(slot) ? `${unit}/s` : unit
+  }
+
   /** Writes `stateBytes / 4` words. */
   save(slot: number, words: Int32Array, at: number): void {
     for (let w = 0; w < CONDITION_WORDS; w++) words[at + w] = 0
@@ -302,11 +309,11 @@ function subjectOf({ site, device, metric }: SubjectName, kind: ConditionKind) {
 
 function seenOf(finding: Finding, telling: Telling, metric: string): Observation {
   const { kind: _, ratio, value, reason, ...band } = finding
-  const { at, agentId, eventId, late } = telling
+  const { at, agentId, eventId, late, unit } = telling
   const contributions = metric === '-' ? [] : [{ metric, share: 1 }]
   return {
     ...{ at, agentId, eventId, late, score: scoreOfRatio(ratio) },
-    ...(value === undefined ? {} : { value }),
+    ...(value === undefined ? {} : { value, unit }),
     details: () => ({ ...band, contributions, reason, detector: DETECTOR, threshold: THRESHOLD })
   }
 }

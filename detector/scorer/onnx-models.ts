@@ -7,7 +7,6 @@ import { matchesAny } from '../pattern.ts'
 import type { DeviceModel } from './device-scorer.ts'
 import type { ImportRuntime } from './onnx-runtime.ts'
 import { OnnxScorer } from './onnx-scorer.ts'
-import { parseSidecar } from './onnx-sidecar.ts'
 import { WatchedModel, type WatchedModelOptions } from './onnx-watch.ts'
 
 /**
@@ -16,13 +15,16 @@ import { WatchedModel, type WatchedModelOptions } from './onnx-watch.ts'
  */
 export async function loadModels(
   configs: readonly ModelConfig[],
-  logger: Logger
+  logger: Logger,
+  options: Pick<LoadOptions, 'onRun'> = {}
 ): Promise<DeviceModel[]> {
-  return Promise.all(configs.map(config => watchModel(config, logger)))
+  return Promise.all(configs.map(config => watchModel(config, logger, options)))
 }
 
 export interface LoadOptions {
   importRuntime?: ImportRuntime
+  /** See `OnnxSessionOptions`. */
+  onRun?: (seconds: number) => void
   every?: WatchedModelOptions['every']
 }
 
@@ -45,18 +47,21 @@ export function watchModel(
 export async function loadModel(
   config: ModelConfig,
   logger: Logger,
-  { importRuntime }: Omit<LoadOptions, 'every'> = {}
+  { importRuntime, onRun }: Omit<LoadOptions, 'every'> = {}
 ): Promise<OnnxScorer> {
   const files = await modelFiles(config)
   const model = await read(config, files.model)
   const json = (await read(config, files.sidecar)).toString('utf8')
+  // Its schema's library is large: only where there is a model.
+  const { parseSidecar } = await import('./onnx-sidecar.ts')
   return OnnxScorer.open({
     name: config.name,
     model,
     sidecar: parseSidecar(json, model, files.sidecar),
     covers: coverageOf(config),
     logger,
-    ...(importRuntime ? { importRuntime } : {})
+    ...(importRuntime ? { importRuntime } : {}),
+    ...(onRun ? { onRun } : {})
   })
 }
 

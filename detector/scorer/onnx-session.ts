@@ -19,6 +19,8 @@ export interface OnnxSessionOptions {
   model: Uint8Array
   sidecar: OnnxSidecar
   importRuntime?: ImportRuntime
+  /** Told how long the runtime took for a call, seconds; of rehearsals nothing. */
+  onRun?: (seconds: number) => void
 }
 
 /** What the model says of one window. */
@@ -36,9 +38,10 @@ export class OnnxSession {
   readonly #session: InferenceSession
   readonly #plan: InputPlan
   #reduction!: Reduction
+  #onRun: ((seconds: number) => void) | undefined
 
   /** @throws {OperationalError} MODEL_UNUSABLE */
-  static async open({ name, model, sidecar, importRuntime }: OnnxSessionOptions) {
+  static async open({ name, model, sidecar, importRuntime, onRun }: OnnxSessionOptions) {
     const runtime = await loadRuntime(importRuntime)
     let session: InferenceSession
     try {
@@ -49,6 +52,7 @@ export class OnnxSession {
     try {
       const opened = new OnnxSession(sidecar, runtime, session, planInput(name, sidecar, session))
       await opened.#rehearse(name)
+      opened.#onRun = onRun
       return opened
     } catch (error) {
       await session.release()
@@ -83,7 +87,9 @@ export class OnnxSession {
     const scaled = this.#scale(windows)
     const x = new this.#runtime.Tensor('float32', scaled, [count, ...this.#plan.dimensions])
     const wanted = contributions ? [name, contributions] : [name]
+    const from = performance.now()
     const results = await this.#session.run({ [input]: x }, wanted)
+    this.#onRun?.((performance.now() - from) / 1000)
     const shares = contributions ? numbersOf(contributions, results[contributions]) : undefined
     const output = numbersOf(name, results[name])
     this.#reduction ??= this.#reductionFor(count, results[name].dims, output, shares)

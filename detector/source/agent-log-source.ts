@@ -26,13 +26,30 @@ export interface AgentLogCounters {
   skipped: number
 }
 
+/** How far it has come. */
+export interface AgentLogProgress {
+  /** Of the next record to be handed over. */
+  offset: number
+  /** Receive time of the last reading handed over, epoch ms; undefined before the first. */
+  receivedAt: number | undefined
+}
+
 /** The agent's own telemetry log. */
 export class AgentLogSource implements Source {
   readonly counters: AgentLogCounters = { records: 0, undecodable: 0, skipped: 0 }
   readonly #options: AgentLogSourceOptions
+  #receivedAt: number | undefined
+  #offset: number | undefined
 
   constructor(options: AgentLogSourceOptions) {
     this.#options = options
+  }
+
+  get progress(): AgentLogProgress {
+    return {
+      offset: this.#offset ?? this.#options.reader.position.offset,
+      receivedAt: this.#receivedAt
+    }
   }
 
   async run(consumer: SourceConsumer, signal: AbortSignal): Promise<void> {
@@ -58,6 +75,8 @@ export class AgentLogSource implements Source {
       }
       this.counters.records += batch.records.length
       await consumer.handle({ readings, positions, end: batch.end })
+      this.#offset = batch.end.offset
+      this.#receivedAt = readings.at(-1)?.receivedAt ?? this.#receivedAt
     }
   }
 

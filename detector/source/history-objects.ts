@@ -1,5 +1,10 @@
 import { parseEventId } from '../../core/contract/event-id.ts'
-import { type Codec, decodePayload, parseInstant } from '../../core/contract/reading.ts'
+import {
+  type Codec,
+  decodePayload,
+  type Fields,
+  parseInstant
+} from '../../core/contract/reading.ts'
 import { DEFAULT_ROUTE } from '../../core/contract/route-config.ts'
 import { TopicTemplate } from '../../core/contract/topic-template.ts'
 import { nearestName } from '../../core/runtime/nearest.ts'
@@ -13,7 +18,7 @@ export interface MessageRoute {
   device: string
   metric?: string
   codec: Codec
-  fields?: ReadonlySet<string>
+  fields?: Fields
 }
 
 /** An MQTT message, as `fieldline log export` writes it. */

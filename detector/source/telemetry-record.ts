@@ -1,7 +1,13 @@
 import { parseEventId } from '../../core/contract/event-id.ts'
 import { type DeadLetterReason, HEADERS } from '../../core/contract/headers.ts'
-import { type DecodedPayload, decodePayload, parseInstant } from '../../core/contract/reading.ts'
+import {
+  type DecodedPayload,
+  decodePayload,
+  type Fields,
+  parseInstant
+} from '../../core/contract/reading.ts'
 import type { RouteConfig } from '../../core/contract/route-config.ts'
+import { compileFields } from '../../core/contract/route-fields.ts'
 import { TopicTemplate } from '../../core/contract/topic-template.ts'
 import type { DetectorReading } from '../detector.ts'
 import { matchesAny } from '../pattern.ts'
@@ -51,7 +57,7 @@ export class TelemetryDecoder {
         // What stands for a part may be any text: routes to one topic do not take the same messages.
         topics: [config.topic.replaceAll(/\{[^}]*\}/g, '*')],
         templates: config.match.map(text => new TopicTemplate(text)),
-        fields: config.fields && new Set(config.fields)
+        fields: compileFields(config.fields)
       }))
   }
 
@@ -104,7 +110,7 @@ interface Route {
   /** Patterns of the Kafka topics it leads to. */
   topics: string[]
   templates: TopicTemplate[]
-  fields: Set<string> | undefined
+  fields: Fields | undefined
 }
 
 interface Match {
@@ -139,13 +145,19 @@ function decodeReadings(value: Uint8Array): DecodedPayload[] | undefined {
     const json: unknown = JSON.parse(Buffer.from(value).toString('utf8'))
     const payloads: DecodedPayload[] = []
     for (const element of Array.isArray(json) ? json : [json]) {
-      const { values, observedAt } = element as { values: unknown; observedAt?: unknown }
+      const { values, observedAt, unit, units } = element as Record<string, unknown>
       if (typeof values !== 'object' || values === null) return undefined
       const at = parseInstant(observedAt)
+      const named = typeof units === 'object' ? (units as Record<string, unknown> | null) : null
+      // Scaled and named by the agent already.
+      const valueFor = (metric: string, value: number) => {
+        const own = named && Object.hasOwn(named, metric) ? named[metric] : unit
+        return typeof own === 'string' ? { metric, value, unit: own } : { metric, value }
+      }
       payloads.push({
         ...(at === undefined ? {} : { observedAt: at }),
         values: Object.entries(values).flatMap(([metric, v]) =>
-          typeof v === 'number' ? [{ metric, value: v }] : []
+          typeof v === 'number' ? [valueFor(metric, v)] : []
         )
       })
     }

@@ -1,14 +1,21 @@
 import { expect, test } from 'vitest'
+import { encodeAgentWord } from '../../core/contract/agent-status.ts'
+import { AgentTable } from '../../core/contract/agent-table.ts'
 import type { KafkaMessage } from '../../core/kafka/client.ts'
 import { silentLogger } from '../../core/runtime/log.ts'
 import { Prng } from '../../core/runtime/prng.ts'
+import { AgentWatch } from '../../detector/alert/agent-watch.ts'
+import { Muting } from '../../detector/alert/muting.ts'
 import { noCentralCounters } from '../../detector/central-counters.ts'
 import type { DetectorConfig } from '../../detector/config.ts'
+import { addCounters, type DetectorCounters, noCounters, pastOf } from '../../detector/counters.ts'
 import { Detector, type DetectorReading } from '../../detector/detector.ts'
 import type { KafkaRecord } from '../../detector/kafka-partition.ts'
 import { PartitionDetector, type PartitionSession } from '../../detector/partition-detector.ts'
 import { qualitySchema } from '../../detector/quality/quality-config.ts'
+import type { AgentWordsView } from '../../detector/source/agent-words.ts'
 import { TelemetryDecoder } from '../../detector/source/telemetry-record.ts'
+import { wordFor } from '../kit/agent-word.ts'
 import { detectorConfig, eventfulReadings } from './kit.ts'
 
 const NAME = { group: 'g', topic: 'telemetry', partition: 0 }
@@ -87,7 +94,9 @@ function values({ values }: DetectorReading): [string, number][] {
 function detectorOf(
   kafka: MemoryPartition,
   now: () => number,
-  changes: Partial<DetectorConfig> = {}
+  changes: Partial<DetectorConfig> = {},
+  agents?: AgentWatch,
+  onGone: (counters: DetectorCounters) => void = () => {}
 ): PartitionDetector {
   const logger = silentLogger
   return new PartitionDetector({
@@ -101,8 +110,10 @@ function detectorOf(
       }
     ]),
     owns: () => true,
+    ...(agents ? { agents } : {}),
     stateIntervalMs: 3000,
     onLate: () => {},
+    onGone,
     clock: { now: () => 0, monotonic: now }
   })
 }
@@ -233,3 +244,97 @@ test.each([300, 240])(
     }
   }
 )
+
+/** An agent says a word, is away for minutes, and comes back; then all that is to be told is told. */
+async function tellOfAgent(kafka: MemoryPartition): Promise<void> {
+  let passedMs = 0
+  const clock = { now: () => passedMs, monotonic: () => passedMs }
+  const table = new AgentTable()
+  const words: AgentWordsView = {
+    get: agentId => table.get(agentId),
+    [Symbol.iterator]: () => table[Symbol.iterator](),
+    get heard() {
+      return { since: 0, until: passedMs }
+    }
+  }
+  const source = '/fieldline/g'
+  const newWatch = () =>
+    new AgentWatch({ ...{ source, words, clock }, countDevices: () => {}, muting: new Muting([]) })
+  const say = () => {
+    const value = encodeAgentWord(wordFor('gateway-7'))
+    table.take({ key: Buffer.from('gateway-7'), value, timestamp: String(passedMs) }, passedMs)
+  }
+  say()
+  const end = kafka.messages.length
+  let own: PartitionDetector | undefined
+  /** If need be another instance takes the partition over, and knows what Kafka knows. */
+  const settle = async (): Promise<void> => {
+    for (;;) {
+      try {
+        if (!own) {
+          own = detectorOf(kafka, clock.monotonic, {}, newWatch())
+          const { position } = await own.open(SIGNAL)
+          if (position < end) await own.take(kafka.messages.slice(position), end)
+        }
+        return await own.settle()
+      } catch (error) {
+        expect(String(error)).toMatch(/not answered/)
+        own = undefined
+        passedMs += 1000
+      }
+    }
+  }
+  await settle()
+  passedMs = 300_000
+  await settle()
+  passedMs = 600_000
+  say()
+  await settle()
+}
+
+test('whatever is not answered, that an agent is away is told once, and its end once', async () => {
+  const messages = messagesOf(eventfulReadings(47, 50))
+  const idsOf = ({ topics }: MemoryPartition) =>
+    topics.alerts.map(({ value }) => JSON.parse(String(value)).id)
+  const wanted = ['fieldline/gateway-7/-/silent/0#1', 'fieldline/gateway-7/-/silent/0#2']
+  const quiet = new MemoryPartition(messages)
+  await tellOfAgent(quiet)
+  expect(idsOf(quiet)).toEqual(wanted)
+  expect(quiet.topics.state.findLast(({ key }) => key === 'g/#agent/gateway-7')?.value).toBeNull()
+  for (let failAt = 0; failAt < quiet.calls; failAt++) {
+    for (const failAfter of [false, true]) {
+      const kafka = new MemoryPartition(messages)
+      Object.assign(kafka, { failAt, failAfter })
+      await tellOfAgent(kafka)
+      expect(idsOf(kafka)).toEqual(wanted)
+    }
+  }
+})
+
+test('what a partition has counted is handed over once each time it is given up, and nothing of what it holds', async () => {
+  const kafka = new MemoryPartition(messagesOf(eventfulReadings(43, 400)))
+  const gone: DetectorCounters[] = []
+  const detector = detectorOf(
+    kafka,
+    () => 0,
+    {},
+    undefined,
+    counters => gone.push(counters)
+  )
+  await detector.open(SIGNAL)
+  await detector.take(kafka.messages.slice(0, 200), 200)
+  const first = detector.detector!.counters()
+  expect(first.scored).toBeGreaterThan(0)
+  await detector.settle()
+  // Not answered: it is opened anew.
+  kafka.failAt = kafka.calls
+  await detector.take(kafka.messages.slice(200, 300), 300)
+  const second = detector.detector!.counters()
+  await expect(detector.open(SIGNAL)).rejects.toThrow('not answered')
+  expect(gone).toEqual([second])
+  await detector.close()
+  expect(gone).toHaveLength(1)
+  const sum = noCounters()
+  addCounters(sum, pastOf(second))
+  expect(sum).toMatchObject({ scored: second.scored, series: 0, openAlerts: 0 })
+})

@@ -125,6 +125,26 @@ test('a soft cursor that lags holds nothing back and is moved on, counted', asyn
   expect(log.status.counters).toMatchObject({ lagged: 24, damaged: 0, droppedFull: 0 })
 })
 
+test('the cursor of a reader that is closed holds its records until it is released; the name may come back', async () => {
+  const { log, events } = await openLog(temporaryDirectory())
+  const gone = await log.reader('gone')
+  const reader = await log.reader('uplink')
+  await fill(log, 30)
+  await drain(log, reader)
+  reader.commit(reader.position)
+  gone.close()
+  await log.checkpoint()
+  expect(log.status.firstKept).toBe(0)
+  log.releaseCursor('gone')
+  log.releaseCursor('never-there')
+  expect(events.filter(({ event }) => event === 'log.cursor_released')).toHaveLength(1)
+  await log.checkpoint()
+  expect(log.status.firstKept).toBeGreaterThan(0)
+  const back = await log.reader('gone')
+  expect(back.position.offset).toBe(log.status.firstKept)
+  expect(log.backlog('uplink')).toBe(0)
+})
+
 test('a cursor whose reader has not come yet holds its records until it is released', async () => {
   const directory = temporaryDirectory()
   const before = await openLog(directory)

@@ -2,7 +2,7 @@ import { expect, test } from 'vitest'
 import type { AlertData, AlertEvent } from '../../../core/contract/alert-event.ts'
 import type { HeardDevice } from '../../../detector/alert/silence.ts'
 import { type DetectorCounters, noCounters } from '../../../detector/counters.ts'
-import { firstOf, LiveView } from '../../../detector/live/live-view.ts'
+import { firstOf, type LiveRequest, LiveView } from '../../../detector/live/live-view.ts'
 import { SeriesHistory } from '../../../detector/live/series-history.ts'
 import type { SeriesName } from '../../../detector/series-table.ts'
 
@@ -32,14 +32,18 @@ function viewOf({ devices = [], series = [], open = [] }: Fleet) {
         const row = {}
         for (const device of heard) yield Object.assign(row, device) as HeardDevice
       },
-      seriesNames: () => series
+      seriesOf: ({ site, device }) =>
+        series
+          .filter(name => name.site === site && name.device === device)
+          .sort((a, b) => (a.metric < b.metric ? -1 : 1))
     },
     history
   )
   const explain = () => ({ expected: 0, lower: -1, upper: 1, reason: '' })
   const see = (name: SeriesName, at: number, value: number) =>
     history.watch({ series: name, at, value, score: 0, learning: false, explain })
-  return { view, see }
+  const look = (request: LiveRequest = {}) => view.look([request])[0]
+  return { view, look, see }
 }
 
 test('five thousand devices are counted, and those shown that need a look, then by name', () => {
@@ -47,7 +51,7 @@ test('five thousand devices are counted, and those shown that need a look, then 
     device: `d${String(i).padStart(4, '0')}`,
     silent: i === 4000
   }))
-  const { view } = viewOf({
+  const { look } = viewOf({
     devices,
     open: [
       { device: 'd3000', severity: 'critical' },
@@ -55,7 +59,7 @@ test('five thousand devices are counted, and those shown that need a look, then 
       { device: 'd2000', severity: 'warning' }
     ]
   })
-  const { devices: seen, alerts } = view.look({})
+  const { devices: seen, alerts } = look()
   expect([seen.total, seen.silent, seen.matching]).toEqual([5000, 1, 5000])
   expect(seen.shown.length).toBeLessThan(100)
   expect(seen.shown.slice(0, 4)).toMatchObject([
@@ -68,8 +72,8 @@ test('five thousand devices are counted, and those shown that need a look, then 
 })
 
 test('devices are found by any part of their name, in whatever case', () => {
-  const { view } = viewOf({ devices: [{ device: 'Pump-1' }, { device: 'fan-1' }] })
-  const found = view.look({ find: 'S/PUMP' }).devices
+  const { look } = viewOf({ devices: [{ device: 'Pump-1' }, { device: 'fan-1' }] })
+  const found = look({ find: 'S/PUMP' }).devices
   expect([found.total, found.matching, found.shown[0].device]).toEqual([2, 1, 'Pump-1'])
 })
 
@@ -79,28 +83,28 @@ test('alerts are the most severe and newest; their lists are bounded, the counts
     startedAt: String(1000 + i),
     severity: i === 7 ? ('critical' as const) : ('info' as const)
   }))
-  const { alerts } = viewOf({ open }).view.look({})
+  const { alerts } = viewOf({ open }).look()
   expect(alerts.total).toBe(500)
   expect(alerts.shown.length).toBeLessThan(100)
   expect(alerts.shown.slice(0, 2).map(({ alertId }) => alertId)).toEqual(['7', '499'])
 })
 
 test('alerts that are over are kept for a while, the newest first', () => {
-  const { view } = viewOf({})
+  const { view, look } = viewOf({})
   for (let i = 0; i < 100; i++) view.note([alertOf({ alertId: String(i), state: 'cleared' })])
   view.note([alertOf({ alertId: 'open' })])
-  const { cleared } = view.look({})
+  const { cleared } = look()
   expect([cleared.length, cleared[0].alertId]).toEqual([30, '99'])
 })
 
 test('a series is shown with the metrics of its device; a stranger is empty, not an error', () => {
   const series = ['b', 'a', '-'].map(metric => ({ site: 's', device: 'd', metric }))
-  const { view, see } = viewOf({ series })
+  const { look, see } = viewOf({ series })
   see(series[0], 1000, 42)
-  const shown = view.look({ series: { site: 's', device: 'd', metric: 'b' } }).series
+  const shown = look({ series: { site: 's', device: 'd', metric: 'b' } }).series
   expect(shown).toMatchObject({ metrics: ['a', 'b'], points: [{ at: 1000, value: 42 }] })
   const stranger = { site: 's', device: 'nobody', metric: 'x' }
-  expect(view.look({ series: stranger }).series).toEqual({
+  expect(look({ series: stranger }).series).toEqual({
     name: stranger,
     metrics: [],
     points: []
@@ -109,23 +113,34 @@ test('a series is shown with the metrics of its device; a stranger is empty, not
 
 test('without a wish the worst alert is drawn, of one of several metrics the first', () => {
   const series = ['a', 'b'].map(metric => ({ site: 's', device: 'd', metric }))
-  const { view } = viewOf({
+  const { look } = viewOf({
     series,
     open: [
       { metric: 'a', severity: 'info' },
       { metric: '-', severity: 'critical', contributions: [{ metric: 'b', share: 1 }] }
     ]
   })
-  expect(view.look({}).series?.name.metric).toBe('b')
-  expect(viewOf({}).view.look({}).series).toBeUndefined()
+  expect(look().series?.name.metric).toBe('b')
+  expect(viewOf({}).look().series).toBeUndefined()
 })
 
 test('last values of the devices shown come once somebody looks', () => {
   const series = ['b', 'a'].map(metric => ({ site: 's', device: 'd', metric }))
-  const { view, see } = viewOf({ devices: [{}], series })
-  expect(view.look({}).devices.shown[0]).toMatchObject({ metrics: 2, values: [] })
+  const { look, see } = viewOf({ devices: [{}], series })
+  expect(look().devices.shown[0]).toMatchObject({ metrics: 2, values: [] })
   for (const name of series) see(name, 1000, 1)
-  expect(view.look({}).devices.shown[0].values.map(({ metric }) => metric)).toEqual(['a', 'b'])
+  expect(look().devices.shown[0].values.map(({ metric }) => metric)).toEqual(['a', 'b'])
+})
+
+test('the quietest devices come first by their last reading, of those that match', () => {
+  const devices = [30, 10, 20].map(at => ({ device: `d${at}`, receivedAt: at }))
+  const { quietest } = viewOf({ devices }).look().devices
+  expect(quietest.map(({ device, heardAt }) => [device, heardAt])).toEqual([
+    ['d10', 10],
+    ['d20', 20],
+    ['d30', 30]
+  ])
+  expect(viewOf({ devices }).look({ find: 'd30' }).devices.quietest).toHaveLength(1)
 })
 
 test('the first few are those of a whole sort', () => {
@@ -133,4 +148,23 @@ test('the first few are those of a whole sort', () => {
   const order = (a: number, b: number) => a - b
   expect(firstOf(all, 20, order)).toEqual(all.toSorted(order).slice(0, 20))
   expect(firstOf([2, 1], 20, order)).toEqual([1, 2])
+})
+
+test('those who look for the same share one answer, a search has its own', () => {
+  const devices = Array.from({ length: 100 }, (_, i) => ({ device: `d${i}` }))
+  const { view } = viewOf({ devices, open: [{ device: 'd7' }] })
+  const [one, same, searching] = view.look([{}, { find: '' }, { find: 'D7' }])
+  expect(same.devices).toBe(one.devices)
+  expect(same.alerts).toBe(one.alerts)
+  expect([one.devices.matching, searching.devices.matching]).toEqual([100, 11])
+  expect(searching.devices.shown[0]).toMatchObject({ device: 'd7', alerts: 1 })
+})
+
+test('devices of one name at two sites are two', () => {
+  const devices = ['s2', 's1'].map(site => ({ site, device: 'd' }))
+  const { look } = viewOf({ devices, open: [{ site: 's2', device: 'd' }] })
+  expect(look().devices.shown).toMatchObject([
+    { site: 's2', alerts: 1 },
+    { site: 's1', alerts: 0 }
+  ])
 })

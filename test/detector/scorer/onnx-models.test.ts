@@ -253,3 +253,17 @@ test('the model.json of the documentation is one', () => {
   const parsed = parseSidecar(JSON.stringify({ ...JSON.parse(block), sha256 }), model, 'm.json')
   expect(parsed.window).toEqual({ rows: 16, layout: 'rows_first', every_ms: 1000 })
 })
+
+test('each call of the runtime is timed, and the rehearsal is not', async () => {
+  const times: number[] = []
+  const path = join(MODELS, 'dense-autoencoder')
+  const onRun = (seconds: number) => times.push(seconds)
+  const model = await loadModel({ name: 'timed', path }, recorder().logger, { onRun })
+  expect(times).toEqual([])
+  const [window] = windowsOf(expectedOf('dense-autoencoder'))
+  await model.score([window])
+  await model.score(Array.from({ length: model.batchMax + 1 }, () => window))
+  expect(times).toHaveLength(3)
+  for (const seconds of times) expect(seconds).toBeGreaterThan(0)
+  await model.close()
+})

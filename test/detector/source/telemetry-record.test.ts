@@ -135,3 +135,23 @@ test('where several routes match a message, its topic tells which one wrote the 
   expect(metricsOf('readings', '{"values":{"a":1}}')).toEqual(['a'])
   expect(metricsOf('telemetry', payload)).toEqual(['temperature', 'pressure'])
 })
+
+test('declared fields scale an untouched value, and never one that the agent has scaled', () => {
+  const fields = [{ name: 't', as: 'temperature', unit: '°C', scale: 0.1 }]
+  const untouched = decode('{"t":214,"u":1}', {}, { fields })
+  const scaled = [{ metric: 'temperature', value: 21.400000000000002, unit: '°C' }]
+  expect(untouched.ok && untouched.readings[0].values).toEqual(scaled)
+  const reading = JSON.stringify({ values: { temperature: scaled[0].value }, unit: '°C' })
+  const read = decode(reading, {}, { fields, value: 'reading' })
+  expect(read.ok && read.readings[0].values).toEqual(scaled)
+})
+
+test('units of a reading are one for all its values, or by name', () => {
+  const read = (value: object) => {
+    const decoded = decode(JSON.stringify(value), {}, { value: 'reading' })
+    return decoded.ok && decoded.readings[0].values.map(({ unit }) => unit)
+  }
+  expect(read({ values: { a: 1, b: 2 }, unit: 'm' })).toEqual(['m', 'm'])
+  expect(read({ values: { a: 1, b: 2 }, units: { b: 's' } })).toEqual([undefined, 's'])
+  expect(read({ values: { a: 1 }, units: null, unit: 5 })).toEqual([undefined])
+})
