@@ -58,6 +58,18 @@ export function loadIdentity(
   return { agentId, moved, lost }
 }
 
+/** What a start would find, without writing: `moved` and `lost` of `Identity`. */
+export function identityState(
+  directory: string,
+  fingerprint: string | undefined = hardwareFingerprint()
+): 'absent' | 'valid' | 'damaged' | 'moved' {
+  const file = path.join(directory, 'agent.json')
+  const stored = readIdentity(file)
+  if (!stored) return fs.existsSync(file) ? 'damaged' : 'absent'
+  const known = typeof stored.fingerprint === 'string' && fingerprint !== undefined
+  return known && stored.fingerprint !== fingerprint ? 'moved' : 'valid'
+}
+
 export function hardwareFingerprint(
   files: readonly string[] = FINGERPRINT_FILES
 ): string | undefined {

@@ -1,4 +1,8 @@
-import { referenceTables } from '../core/runtime/config-reference.ts'
+import {
+  type ReferenceRow,
+  referenceRows,
+  referenceTables
+} from '../core/runtime/config-reference.ts'
 import { jsonSchemaOf, type SchemaNode } from '../core/runtime/config-schema.ts'
 import { fieldlineSchema } from './config.ts'
 
@@ -53,4 +57,9 @@ file is needed at all. \`\${NAME}\` and \`\${NAME:-default}\` put environment va
 ${EXAMPLE_CONFIG}\`\`\`
 
 ${referenceTables(configSchema())}`
+}
+
+/** Every field as plain data. */
+export function configFields(): ReferenceRow[] {
+  return referenceRows(configSchema())
 }

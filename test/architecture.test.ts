@@ -35,8 +35,9 @@ interface Door {
 
 /** One door a library: replacing it, or mending it, touches one place. */
 const DOORS: Readonly<Record<string, Door>> = {
-  aedes: { through: /^agent\/ingest\/embedded-broker\.ts$/ },
-  mqtt: { through: /^(agent\/ingest\/upstream-client|firmware-sim\/device)\.ts$/ },
+  aedes: { through: /^agent\/ingest\/broker\/embedded-broker\.ts$/ },
+  mqtt: { through: /^(agent\/ingest\/upstream\/upstream-client|firmware-sim\/device)\.ts$/ },
+  ws: { through: /^agent\/ingest\/broker\/websocket\.ts$/ },
   kafkajs: { through: /^core\/kafka\/|(^|\/)kafka-[a-z0-9-]+\.ts$/ },
   // Its inner modules are mended at load, nowhere else.
   'kafkajs/': { through: /^core\/kafka\// },
@@ -177,8 +178,8 @@ test('the checker sees every import of the sources', () => {
 })
 
 test('the command line loads no command before it is asked for', () => {
-  const main = product.find(([path]) => path === 'cli/main.ts')?.[1] ?? ''
-  const commands = importsOf(main).filter(({ specifier }) => specifier.startsWith('./commands/'))
+  const program = product.find(([path]) => path === 'cli/program.ts')?.[1] ?? ''
+  const commands = importsOf(program).filter(({ specifier }) => specifier.startsWith('./commands/'))
   expect(commands.length).toBeGreaterThan(5)
   expect(commands.filter(({ kind }) => kind !== 'dynamic')).toEqual([])
 })

@@ -102,7 +102,7 @@ function expectKnown(text: string): void {
     [path.join(root, 'dist/cli/main.js'), ...names, '--help'],
     { encoding: 'utf8' }
   )
-  const [, command, rest] = /^Usage: fieldline ([a-z ]+) \[options\](.*)/.exec(help) ?? []
+  const [, command, rest] = /^Usage: fieldline ([a-z -]+) \[options\](.*)/.exec(help) ?? []
   // What follows the command's own words is an argument that it says it takes.
   const given = names.slice(command.split(' ').length)
   expect(names.join(' ')).toBe([command, ...given].join(' '))

@@ -1,7 +1,7 @@
 import { z } from 'zod'
 import { SEVERITIES } from '../../core/contract/alert-event.ts'
 import { count, duration, name, refuseRepeated, text } from '../../core/runtime/config-fields.ts'
-import { rotatingSecret, secret } from '../../core/runtime/secrets.ts'
+import { rotatingSecret, secret } from '../../core/runtime/secret-fields.ts'
 
 /** With the uplink and the embedded broker they fit a log's readers. */
 const WEBHOOKS_MAX = 8

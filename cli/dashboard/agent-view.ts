@@ -1,5 +1,6 @@
-import type { AgentStatus, Mode } from '../../agent/status.ts'
+import type { Mode } from '../../agent/status.ts'
 import type { LiveLook } from '../../detector/live/live-view.ts'
+import { deadLettersOf, dropsOf, type Loss, type Note, notesOn, type SeenStatus } from './notes.ts'
 import { type Verdict, type VerdictParts, verdictOn } from './verdict.ts'
 
 /** What the page is told about the agent; plain data. */
@@ -8,24 +9,23 @@ export interface AgentView {
   agentId: string
   version: string
   uptimeMs: number
-  clock: AgentStatus['clock']
   mode: Mode
   verdict: Verdict
-  mqtt: { address: string; clients: number } | null
-  upstreams: { name: string; state: string; error?: string }[]
+  mqtt: { address: string; clients: number; listeners: string[] } | null
+  upstreams: { name: string; state: string }[]
   /** `off`: not on this box. `away`: it is being started, or too busy to answer. */
   detector: 'on' | 'off' | 'away'
   series: number
   seriesLearning: number
   in: { perS: number; total: number }
-  disk: { records: number; ageMs: number; bytes: number; bytesMax: number }
+  disk: { records: number; waitingBytes: number; ageMs: number; bytes: number; bytesMax: number }
   out: { perS: number; total: number; etaSeconds: number | null; state: string }
-  /** Alerts that are not in Kafka yet. */
-  alertsWaiting: number
   kafka: readonly string[]
   /** Never to reach Kafka as themselves, since start, by what happened; only what did. */
-  losses: { name: string; count: number }[]
+  losses: Loss[]
   sinks: { name: string; state: string; waiting: number; error?: string }[]
+  /** The gravest first. */
+  notes: Note[]
 }
 
 export interface AgentViewFacts {
@@ -34,12 +34,6 @@ export interface AgentViewFacts {
   detects: boolean
 }
 
-const LOSSES: Readonly<Record<string, string>> = {
-  'ingest.qos0': 'QoS 0 not taken',
-  'log.full': 'dropped, log full',
-  'log.age': 'dropped for age',
-  'log.damaged': 'damaged on disk'
-}
 /** A rate is over so many looks. */
 const SAMPLES = 6
 const LOOK_MS_MIN = 500
@@ -61,8 +55,12 @@ export class AgentViews {
   }
 
   /** @param now Epoch ms; the distance between calls is what rates are taken over. */
-  view(status: AgentStatus, look: LiveLook | undefined, now: number): AgentView {
-    const { telemetry, alerts } = status.lanes
+  view(
+    status: SeenStatus,
+    look: Pick<LiveLook, 'alerts' | 'counters'> | undefined,
+    now: number
+  ): AgentView {
+    const { telemetry } = status.lanes
     const { stored, storedBytes } = status.intake
     const total = stored.reduce((sum, n) => sum + n)
     const { delivered } = telemetry.counters
@@ -73,20 +71,23 @@ export class AgentViews {
       agentId: status.agentId,
       version: status.version,
       uptimeMs: status.uptimeMs,
-      clock: status.clock,
       mode: status.mode,
       verdict: verdictOn({ status, look, inBytesPerS: rate.storedBytes, overflow, now }),
-      mqtt: status.mqtt && { address: status.mqtt.address, clients: status.mqtt.clients },
-      upstreams: status.upstreams.map(({ name, state, lastError }) => ({
-        ...{ name, state },
-        ...(lastError ? { error: lastError } : {})
-      })),
+      mqtt: status.mqtt && {
+        address: status.mqtt.address,
+        clients: status.mqtt.clients,
+        listeners: (status.mqtt.listeners ?? []).map(
+          ({ protocol, address }) => `${protocol}://${address}`
+        )
+      },
+      upstreams: status.upstreams.map(({ name, state }) => ({ name, state })),
       detector: look ? 'on' : detects ? 'away' : 'off',
       series: look?.counters.series ?? 0,
       seriesLearning: look?.counters.seriesLearning ?? 0,
       in: { perS: rate.stored, total },
       disk: {
         records: telemetry.backlogRecords,
+        waitingBytes: telemetry.backlogBytes ?? 0,
         ageMs: telemetry.backlogAgeMs,
         bytes: telemetry.log.bytes,
         bytesMax: telemetry.log.bytesMax
@@ -97,13 +98,13 @@ export class AgentViews {
         etaSeconds: telemetry.etaSeconds,
         state: telemetry.state
       },
-      alertsWaiting: alerts?.backlogRecords ?? 0,
       kafka,
-      losses: lossesOf(status),
+      losses: [...dropsOf(status), ...deadLettersOf(status)],
       sinks: status.alertSinks.map(({ name, state, backlogRecords, lastError }) => ({
         ...{ name, state, waiting: backlogRecords },
         ...(lastError ? { error: lastError.message } : {})
-      }))
+      })),
+      notes: notesOn(status, now)
     }
   }
 
@@ -126,16 +127,4 @@ export class AgentViews {
       delivered: perS('delivered')
     }
   }
-}
-
-function lossesOf(status: AgentStatus): AgentView['losses'] {
-  const drops = Object.entries(status.drops).map(([name, count]) => ({
-    name: LOSSES[name] ?? name,
-    count
-  }))
-  const letters = Object.entries(status.deadLetters).map(([reason, count]) => ({
-    name: `dead letters, ${reason.replaceAll('_', ' ')}`,
-    count
-  }))
-  return [...drops, ...letters].filter(({ count }) => count > 0)
 }

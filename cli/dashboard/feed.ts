@@ -1,13 +1,13 @@
-import type { AgentStatus } from '../../agent/status.ts'
 import type { EventStream } from '../../core/runtime/event-stream.ts'
 import { type HttpAnswer, plain } from '../../core/runtime/http.ts'
 import type { LiveLook, LiveRequest, LiveSeries } from '../../detector/live/live-view.ts'
 import type { AgentViews } from './agent-view.ts'
+import type { SeenStatus } from './notes.ts'
 
 export interface FeedOptions {
-  status: () => AgentStatus
-  /** undefined where nothing is detected, or the detector is too busy. */
-  look: (request: LiveRequest) => Promise<LiveLook | undefined>
+  status: () => SeenStatus
+  /** An answer each; undefined where nothing is detected, or the detector is too busy. */
+  look: (requests: readonly LiveRequest[]) => Promise<readonly LiveLook[] | undefined>
   views: AgentViews
   viewersMax?: number
   intervalMs?: number
@@ -81,21 +81,23 @@ export class DashboardFeed {
   }
 
   async #tellAll(viewers: readonly Viewer[]): Promise<void> {
-    const looks = await Promise.all(
-      viewers.map(({ request, stream }) =>
-        stream.behind ? undefined : this.#options.look(request).catch(() => undefined)
-      )
-    )
+    // One that is behind is told nothing, so nothing is looked up for it.
+    const ready = viewers.filter(({ stream }) => !stream.behind)
+    if (ready.length === 0) return
+    const asked = ready.map(({ request }) => request)
+    const looks = await this.#options.look(asked).catch(() => undefined)
     const { status, views } = this.#options
-    const agent = JSON.stringify(views.view(status(), looks.find(Boolean), this.#now()))
-    for (const [index, viewer] of viewers.entries()) this.#tell(viewer, agent, looks[index])
+    const agent = JSON.stringify(views.view(status(), looks?.[0], this.#now()))
+    const json = jsonOnce()
+    for (const [index, viewer] of ready.entries()) this.#tell(viewer, agent, looks?.[index], json)
   }
 
-  #tell(viewer: Viewer, agent: string, look: LiveLook | undefined): void {
+  #tell(viewer: Viewer, agent: string, look: LiveLook | undefined, jsonOf: JsonOf): void {
     const parts = [['agent', agent]]
     if (look) {
-      parts.push(['alerts', JSON.stringify({ ...look.alerts, cleared: look.cleared })])
-      parts.push(['devices', JSON.stringify(look.devices)])
+      const { alerts, cleared, devices } = look
+      parts.push(['alerts', jsonOf(alerts, () => ({ ...alerts, cleared }))])
+      parts.push(['devices', jsonOf(devices, () => devices)])
       parts.push(['series', seriesJson(look.series)])
     }
     const fresh = parts.filter(([name, json]) => viewer.told.get(name) !== json)
@@ -115,6 +117,18 @@ export class DashboardFeed {
     clearInterval(this.#timer)
     this.#timer = undefined
     this.#options.views.forget()
+  }
+}
+
+type JsonOf = (about: object, what: () => object) => string
+
+/** What several are told is made into text once. */
+function jsonOnce(): JsonOf {
+  const made = new Map<object, string>()
+  return (about, what) => {
+    const json = made.get(about) ?? JSON.stringify(what())
+    made.set(about, json)
+    return json
   }
 }
 

@@ -18,9 +18,9 @@ export const PAGE = `<!doctype html>
 <main id="main">
 <header class="top"><h1><span class="brand">Fieldline</span> <span id="agent"></span></h1><p class="faint" id="about"></p></header>
 
-<section class="verdict wait" id="verdict" aria-live="polite">
+<section class="verdict wait" id="verdict" aria-label="State">
 <i class="light" aria-hidden="true"></i>
-<div><p class="headline" id="title">Connecting …</p><p class="sub" id="text">Waiting for the agent's first word.</p><p class="todo" id="todo" hidden></p></div>
+<div><p class="headline" role="status"><span class="unseen" id="level"></span><span id="title">Connecting …</span></p><p class="sub" id="text">Waiting for the agent's first word.</p><p class="todo" id="todo" hidden></p></div>
 </section>
 <noscript><p class="card none">This page is drawn by its script. Without it: <a href="status">status</a> and <a href="metrics">metrics</a>.</p></noscript>
 
@@ -28,11 +28,11 @@ export const PAGE = `<!doctype html>
 <div class="node" id="node-in"><h2>MQTT</h2><p class="big"><b id="in-rate">–</b> <span>readings/s</span></p><div class="small" id="in-more"></div></div>
 <svg class="pipe" id="pipe-in" viewBox="0 0 56 24" aria-hidden="true"><path d="M2 12H46"/><path class="tip" d="M44 5l9 7-9 7"/></svg>
 <div class="node" id="node-disk"><h2>Disk</h2><p class="big"><b id="disk-records">–</b> <span id="disk-word">waiting</span></p><p class="small" id="disk-more"></p>
-<div class="gauge" id="gauge"><i></i></div><p class="small" id="disk-use"></p></div>
+<div class="gauge" id="gauge" aria-hidden="true"><i></i></div><p class="small" id="disk-use"></p></div>
 <svg class="pipe" id="pipe-out" viewBox="0 0 56 24" aria-hidden="true"><path d="M2 12H46"/><path class="tip" d="M44 5l9 7-9 7"/><path class="cut" d="M18 3l12 18M30 3L18 21"/></svg>
 <div class="node" id="node-out"><h2>Kafka</h2><p class="big"><b id="out-rate">–</b> <span>readings/s</span></p><div class="small" id="out-more"></div></div>
 </section>
-<ul class="facts" id="facts"></ul>
+<ul class="facts" id="facts" aria-label="Beside that"></ul>
 
 <section class="card begin" id="begin" hidden>
 <h2>Send a first reading</h2>
@@ -95,9 +95,10 @@ export function loginPage(refused: boolean): string {
 <main class="login">
 <h1><span class="brand">Fieldline</span></h1>
 <form class="card" method="post" action="login">
+<input type="text" name="user" value="fieldline" autocomplete="username" hidden>
 <label for="token">Access token</label>
 <input type="password" id="token" name="token" required autofocus autocomplete="current-password" maxlength="2048">
-<button>Look</button>
+<button>Open the dashboard</button>
 <p class="${refused ? 'refused' : 'faint'}">${note}</p>
 </form>
 </main>

@@ -149,7 +149,8 @@ const listen = () => {
   }
   source.onerror = () => { if (source.readyState === EventSource.CLOSED) retry = setTimeout(askWhy, 1000) }
 }
-const lost = words => showVerdict({ level: 'lost', title: 'No word from the agent', text: words })
+const STOPPED = 'Tried again by itself. Look whether its process runs, for example with: systemctl status fieldline-agent'
+const lost = (words, todo) => showVerdict({ level: 'lost', title: 'No word from the agent', text: words, todo })
 /** What a stream that was refused does not tell. */
 const askWhy = async () => {
   try {
@@ -157,12 +158,12 @@ const askWhy = async () => {
     if (answer.status === 401) return location.reload()
     lost('It runs, and tells no more: too many dashboards are open. Tried again by itself.')
   } catch {
-    lost('It does not answer. What is below is ' + duration(Date.now() - heardAt) + ' old. Tried again by itself.')
+    lost('It does not answer. What is below is ' + duration(Date.now() - heardAt) + ' old.', STOPPED)
   }
   retry = setTimeout(listen, 4000)
 }
 setInterval(() => {
-  if (Date.now() - heardAt > 5000) lost('What is below is ' + duration(Date.now() - heardAt) + ' old. Tried again by itself.')
+  if (Date.now() - heardAt > 5000) lost('What is below is ' + duration(Date.now() - heardAt) + ' old.', STOPPED)
   else if (alerts && devices) {
     for (const row of document.querySelectorAll('.alert')) tellAlert(row, row.alert)
     for (const row of $('devices-rows').children) tellDevice(row, row.device)

@@ -66,7 +66,8 @@ const tellDevice = (row, d) => {
     state.className = 'state' + (severity ? '' : ' calm')
     state.replaceChildren(...(severity ? [sign(severity), el('b', {}, word)] : [word]))
   }
-  text(row.children[2], ago(d.heardAt) + (d.silent && d.usualMs >= 1000 ? ', usually every ' + duration(d.usualMs) : ''))
+  row.className = 'row' + (severity ? '' : ' calm')
+  lines(row.children[2], d.silent && d.usualMs >= 1000 ? [ago(d.heardAt), 'usually every ' + duration(d.usualMs)] : [ago(d.heardAt)])
   const values = row.children[3]
   rows(values, d.values, v => v.metric, v => el('span', {}, el('i', {}, clean(v.metric) + ' '), el('b')), (cell, v) => text(cell.lastChild, value(v.value)))
   const rest = d.metrics - d.values.length

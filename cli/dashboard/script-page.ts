@@ -11,8 +11,12 @@ const el = (name, attributes, ...children) => {
   return made
 }
 const text = (node, value) => { if (node.textContent !== value) node.textContent = value }
-// Names come from strangers: what would not be seen, or would turn the line round, is shown as what it is.
-const clean = name => String(name).replace(/[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]/gu, '\uFFFD')
+// Names come from strangers: what would not be seen, or would turn the line round, is shown as what it
+// is; one that is written from right to left keeps to itself (UAX 9: FSI … PDI).
+const clean = name => {
+  const seen = String(name).replace(/[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]/gu, '\uFFFD')
+  return /[\u0590-\u08FF\uFB1D-\uFDFF\uFE70-\uFEFF]|[\u{10800}-\u{10FFF}\u{1E800}-\u{1EFFF}]/u.test(seen) ? '\u2068' + seen + '\u2069' : seen
+}
 const number = (n, digits) => n.toLocaleString('en-US', { maximumFractionDigits: digits || 0 })
 const rate = n => number(n, n < 10 ? 1 : 0)
 const value = n => {
@@ -58,28 +62,34 @@ const lines = (parent, words) => rows(parent, words.map((line, i) => [i, line]),
   () => el('span', { class: 'line' }), (row, [, line]) => text(row, line))
 
 const WORDS = { streaming: 'streaming', buffering: 'away: buffering on disk', draining: 'back: draining', full: 'away, and the disk is full', parked: 'parked: a person must act' }
+const LEVELS = { ok: 'All is well: ', info: 'For your information: ', warning: 'Warning: ', critical: 'Critical: ', lost: 'Not known: ' }
 let agent
 const showVerdict = ({ level, title, text: words, todo }) => {
   const box = $('verdict')
   if (box.className !== 'verdict ' + level) box.className = 'verdict ' + level
+  text($('level'), level === 'ok' ? '' : LEVELS[level])
   text($('title'), clean(title))
   text($('text'), clean(words))
   $('todo').hidden = !todo
   text($('todo'), clean(todo || ''))
-  document.title = (level === 'ok' ? '' : '! ') + clean(title) + ' · Fieldline'
+  $('main').classList.toggle('stale', level === 'lost')
+  document.title = (level === 'ok' || level === 'info' ? '' : '! ') + clean(title) + ' · Fieldline'
 }
 const showFlow = a => {
   const sources = []
-  if (a.mqtt) sources.push(plural(a.mqtt.clients, 'client') + ' at ' + clean(a.mqtt.address))
+  if (a.mqtt) {
+    const doors = a.mqtt.listeners.length > 1 ? a.mqtt.listeners : [a.mqtt.address]
+    sources.push(plural(a.mqtt.clients, 'client') + ' at ' + clean(doors[0]), ...doors.slice(1).map(door => 'and ' + clean(door)))
+  }
   for (const u of a.upstreams) sources.push('upstream ' + clean(u.name) + ': ' + u.state)
   text($('in-rate'), rate(a.in.perS))
   lines($('in-more'), [...sources, number(a.in.total) + ' stored since start'])
   text($('disk-records'), number(a.disk.records))
-  text($('disk-more'), a.disk.records === 0 ? 'nothing waits' : a.disk.ageMs < 1500 ? 'in passing' : 'the oldest for ' + duration(a.disk.ageMs))
+  text($('disk-more'), a.disk.records === 0 ? 'nothing waits' : a.disk.ageMs < 1500 ? 'in passing' : bytes(a.disk.waitingBytes) + ', the oldest for ' + duration(a.disk.ageMs))
   const share = Math.min(1, a.disk.bytes / a.disk.bytesMax)
   $('gauge').className = 'gauge' + (share > .95 ? ' brim' : share > .75 ? ' high' : '')
   $('gauge').firstChild.style.transform = 'scaleX(' + Math.max(share, .004) + ')'
-  text($('disk-use'), bytes(a.disk.bytes) + ' of ' + bytes(a.disk.bytesMax))
+  text($('disk-use'), bytes(a.disk.bytes) + ' of ' + bytes(a.disk.bytesMax) + ' used')
   text($('out-rate'), rate(a.out.perS))
   const eta = a.mode !== 'draining' ? '' : a.out.etaSeconds === null ? ' · backlog does not shrink'
     : ' · done in ' + duration(a.out.etaSeconds * 1000)
@@ -89,20 +99,8 @@ const showFlow = a => {
   $('pipe-out').setAttribute('class', 'pipe' + (away ? ' broken' : a.out.perS > 0 ? ' flows' : ''))
 }
 const showFacts = a => {
-  const facts = []
-  if (a.alertsWaiting > 0) facts.push(['info', plural(a.alertsWaiting, 'alert event') + ' on the way'])
-  if (a.clock === 'unsynced') facts.push(['warning', 'the clock is not set yet'])
-  for (const loss of a.losses) facts.push(['warning', number(loss.count) + ' ' + clean(loss.name)])
-  for (const sink of a.sinks) {
-    if (sink.state === 'waiting') facts.push(['warning', 'alerts to ' + clean(sink.name) + ' wait: ' + clean(sink.error || sink.waiting)])
-  }
-  for (const u of a.upstreams) if (u.error) facts.push(['warning', clean(u.name) + ': ' + clean(u.error)])
-  rows($('facts'), facts, f => f.join(' ').replace(/[0-9,]+/g, '#'), ([severity]) => {
-    const item = el('li')
-    if (severity) item.append(sign(severity))
-    item.append(el('span'))
-    return item
-  }, (row, [, words]) => text(row.lastChild, words))
+  rows($('facts'), a.notes, n => n.level + n.text.replace(/[0-9,.]+/g, '#'), ({ level }) =>
+    el('li', { class: level }, sign(level), el('span')), (row, note) => text(row.lastChild, clean(note.text)))
 }
 const showBegin = a => {
   const isEmpty = a.in.total === 0 && a.out.total === 0 && a.series === 0

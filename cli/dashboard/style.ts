@@ -4,6 +4,7 @@ export const STYLE = `${LOOK}[hidden] { display: none !important }
 main { max-width: 1080px; margin: 0 auto; padding: 28px 28px 56px }
 h1, h2, p { margin: 0 }
 code, pre { font: 13.5px/1.6 ui-monospace, SFMono-Regular, Menlo, Consolas, monospace }
+.unseen { position: absolute; width: 1px; height: 1px; overflow: hidden; clip-path: inset(50%); white-space: nowrap }
 .faint, .sub { color: var(--muted) } .sub { overflow-wrap: anywhere }
 .top { display: flex; flex-wrap: wrap; gap: 0 16px; align-items: baseline; justify-content: space-between; font-size: 14px }
 h1 { font-size: 15px; font-weight: 500; color: var(--muted); overflow-wrap: anywhere } .brand { font-weight: 680; color: var(--ink); letter-spacing: -.01em }
@@ -38,7 +39,9 @@ h2 { font-size: 19px; letter-spacing: -.01em; margin: 38px 0 12px } h2 small { f
 .pipe.broken { stroke: var(--critical); opacity: 1 } .pipe.broken .cut { display: block; stroke-width: 2.6 }
 @keyframes flow { to { stroke-dashoffset: -16 } }
 .facts { display: flex; flex-wrap: wrap; gap: 4px 20px; list-style: none; margin: 12px 2px 0; padding: 0; font-size: 13.5px; color: var(--muted) }
-.facts li { display: flex; gap: 7px; align-items: center; overflow-wrap: anywhere; min-width: 0 } .facts .sign { width: 10px; height: 10px }
+.facts li { display: flex; gap: 8px; align-items: baseline; overflow-wrap: anywhere; min-width: 0; color: var(--muted) } .facts .sign { width: 10px; height: 10px }
+.facts .critical, .facts .warning { color: var(--ink); font-size: 14.5px; flex-basis: 100% } .facts .critical { font-weight: 600 } .facts .sign.critical { color: var(--critical); flex: none } .facts .sign.warning { color: var(--warning); flex: none } .facts .sign.info { color: var(--info) }
+.stale > :not(.top, .verdict, footer) { opacity: .5; filter: saturate(.3) } .stale .pipe path { animation: none }
 
 .begin { margin-top: 32px } .begin h2 { margin: 0 0 6px }
 pre { background: var(--grid); border-radius: 9px; padding: 11px 14px; overflow-x: auto; margin: 8px 0 16px }
@@ -84,7 +87,7 @@ footer { margin-top: 44px; color: var(--muted); font-size: 13.5px } footer a { m
 
 .login { max-width: 420px; padding-top: 14vh } .login form { margin-top: 14px; display: grid; gap: 10px } .login input { width: 100% } .login label { font-weight: 600 }
 .login button { font: inherit; font-weight: 600; padding: 9px; border: 0; border-radius: 9px; background: var(--value); color: var(--card); cursor: pointer } .login p { font-size: 14px } .refused { color: var(--critical-text) }
-th:nth-child(1) { width: 30% } th:nth-child(2) { width: 13% } th:nth-child(3) { width: 14% }
+th:nth-child(1) { width: 28% } th:nth-child(2) { width: 12% } th:nth-child(3) { width: 19% } td .line + .line { color: var(--muted); font-size: 13px }
 
 @media (max-width: 700px) {
   main { padding: 18px 14px 44px }
@@ -93,8 +96,10 @@ th:nth-child(1) { width: 30% } th:nth-child(2) { width: 13% } th:nth-child(3) { 
   .card { padding: 14px; border-radius: 10px } .card.list { padding: 0 } .alert { padding: 11px 14px } .card.scroll { padding: 0 14px 4px }
   .plot { height: 220px } input[type=search] { width: 100% } h2 { margin-top: 30px }
   thead { display: none } tr.row { display: grid; grid-template-columns: 1fr auto; gap: 1px 12px; padding: 10px 0; border-top: 1px solid var(--rule) } tr.row:first-child { border-top: 0 }
-  tr.row td { border: 0; padding: 0 } tr.row td:nth-child(2) { justify-self: end } tr.row td:nth-child(3) { order: 4; color: var(--muted) } tr.row td:nth-child(3)::before { content: 'heard ' } .values { order: 5; justify-self: end }
-  .values span { min-width: 0 } tr.row td.values { grid-column: 1 / -1; order: 3; justify-self: start }
+  tr.row td { border: 0; padding: 0 } tr.row td:nth-child(2) { justify-self: end; order: 1 } tr.row td:nth-child(1) { order: 0 } tr.row td:nth-child(3) { order: 2; grid-column: 1 / -1; color: var(--muted) } tr.row td:nth-child(3)::before { content: 'heard ' }
+  tr.row td:nth-child(3) .line { display: inline; font-size: 1em } tr.row td:nth-child(3) .line + .line::before { content: ', ' }
+  tr.row.calm { grid-template-columns: 1fr auto auto } tr.row.calm td:nth-child(3) { grid-column: auto; order: 1 } tr.row.calm td:nth-child(2) { order: 2 }
+  .values span { min-width: 0 } tr.row td.values { grid-column: 1 / -1; order: 3; justify-self: start } tr.row td.values:empty { display: none }
 }
 @media (prefers-reduced-motion: reduce) { * { animation: none !important; transition: none !important } }
 @media (forced-colors: active) { .light::before, .sign, .gauge i, .key { forced-color-adjust: none } }

@@ -1,6 +1,7 @@
 import type { AgentStatus, LaneStatus } from '../../agent/status.ts'
 import type { LiveLook } from '../../detector/live/live-view.ts'
 import { bytesText, count, durationText } from '../log/text.ts'
+import { certificateNotes, dropsOf } from './notes.ts'
 
 /** Is all well? In a word for the colour, and in words. */
 export interface Verdict {
@@ -13,10 +14,11 @@ export interface Verdict {
 
 export interface VerdictParts {
   status: AgentStatus
-  look: LiveLook | undefined
+  look: Pick<LiveLook, 'alerts'> | undefined
   /** Bytes a second that come into the log. */
   inBytesPerS: number
-  overflow: 'drop_oldest' | 'drop_newest' | 'block'
+  /** undefined: not known here. */
+  overflow: 'drop_oldest' | 'drop_newest' | 'block' | undefined
   now: number
 }
 
@@ -53,7 +55,7 @@ function parked({ status, now }: VerdictParts): Verdict {
 export function remedyOf(code: string, topic: string | undefined): string {
   const name = topic ? `the topic ${topic}` : 'the topic'
   if (code === 'UNKNOWN_TOPIC_OR_PARTITION') {
-    return `Create ${name}, for example with: fieldline topics create --kafka HOST:9092`
+    return `Create ${name}, for example with: fieldline topics create -c fieldline.yaml`
   }
   if (code === 'TOPIC_AUTHORIZATION_FAILED') {
     return `Allow the agent's Kafka user to write to ${name}: ACL operations Write and Describe.`
@@ -67,16 +69,19 @@ export function remedyOf(code: string, topic: string | undefined): string {
 }
 
 function full({ status, overflow }: VerdictParts): Verdict {
+  const lost = status.drops['log.full'] ?? 0
+  const soFar = lost > 0 ? ` ${count(lost, 'reading')} so far.` : ''
   const { bytesMax } = status.lanes.telemetry.log
   const text = {
     drop_oldest: 'The oldest readings are dropped to make room for new ones.',
     drop_newest: 'New readings are dropped.',
-    block: 'Devices are made to wait; what is on disk stays.'
-  }[overflow]
+    block: 'Devices are made to wait; what is on disk stays.',
+    unknown: 'What happens to further readings is set by log.overflow.'
+  }[overflow ?? 'unknown']
   return {
     level: 'critical',
     title: 'The disk log is full',
-    text: `Kafka is away, and ${bytesText(bytesMax)} are used up. ${text}`,
+    text: `Kafka is away, and ${bytesText(bytesMax)} are used up. ${text}${soFar}`,
     todo: 'Bring Kafka back, or raise log.bytes_max if the disk has room.'
   }
 }
@@ -90,9 +95,11 @@ function buffering({ status, inBytesPerS, now }: VerdictParts): Verdict {
       ? ''
       : ` At the present rate the disk lasts for ${durationText(roomMs)} more.`
   const reason = firstError(status)
+  const drops = dropsOf(status)
   return {
     level: 'warning',
-    title: 'Kafka is away; nothing is lost',
+    title:
+      drops.length === 0 ? 'Kafka is away; nothing is lost' : 'Kafka is away; readings are kept',
     text: `${kept(lane.backlogRecords)}${room}`,
     todo: reason
       ? `It is tried again by itself. Since ${durationText(now - reason.sinceAt)}: ${sentence(reason.message)}`
@@ -110,7 +117,12 @@ function draining(status: AgentStatus): Verdict {
   return { level: 'info', title: 'Kafka is back; catching up', text }
 }
 
-function streaming({ status, look }: VerdictParts): Verdict {
+function streaming({ status, look, now }: VerdictParts): Verdict {
+  const expired = certificateNotes(status, now).find(({ level }) => level === 'critical')
+  if (expired) {
+    const todo = 'Exchange its files; new ones are taken over without a restart.'
+    return { level: 'critical', title: 'A certificate has expired', text: expired.text, todo }
+  }
   const stored = status.intake.stored.reduce((sum, n) => sum + n)
   const upstream = status.upstreams.find(({ state }) => state === 'waiting')
   if (upstream) {

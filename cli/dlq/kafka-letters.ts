@@ -66,6 +66,13 @@ export async function spanOf(kafka: Kafka, topic: string): Promise<TopicSpan> {
   }
 }
 
+/** How many records lie between; gaps of transactions count too. */
+export function recordsIn(from: Places, end: Places): number {
+  let sum = 0
+  for (const [partition, last] of end) sum += Math.max(0, last - (from.get(partition) ?? 0))
+  return sum
+}
+
 /**
  * Reads dead letters, read_committed, each partition in its order, up to the end of the span.
  *

@@ -3,7 +3,14 @@ import { type OutgoingRecord, outgoingBytes } from '../../agent/uplink/outgoing-
 import type { Kafka, Producer, TopicMessages, Transaction } from '../../core/kafka/client.ts'
 import { pause, withDeadline } from '../../core/runtime/deadline.ts'
 import { messageOf, OperationalError } from '../../core/runtime/errors.ts'
-import { kafkaFault, type Places, readLetters, spanOf, withAdmin } from './kafka-letters.ts'
+import {
+  kafkaFault,
+  type Places,
+  readLetters,
+  recordsIn,
+  spanOf,
+  withAdmin
+} from './kafka-letters.ts'
 import type { DeadLetter } from './letter.ts'
 import { ReplayReport } from './replay-report.ts'
 import type { Resending, Resent } from './resending.ts'
@@ -28,6 +35,8 @@ export interface ReplayOptions {
   now: () => number
   /** Ends after the transaction that is under way. */
   signal: AbortSignal
+  /** Told of each dead letter that was read: how many, and how many there may be. */
+  onRead?: (read: number, total: number) => void
 }
 
 /** In memory at a time; the topic is read in as many goes as that takes. */
@@ -82,6 +91,8 @@ class Replay {
   #transaction: Transaction | undefined
   #chunk: Step[] = []
   #chunkBytes = 0
+  #read = 0
+  #total = 0
 
   constructor(options: ReplayOptions) {
     this.#options = options
@@ -97,6 +108,7 @@ class Replay {
     await this.#fetchSent(first)
     this.#topics = new Set(await withAdmin(kafka, admin => admin.listTopics()))
     let from: Places | undefined = new Map([...this.#sent].map(([p, sent]) => [p, sent.first]))
+    this.#total = recordsIn(from ?? first, end)
     while (from && !this.#isOver()) {
       const letters: DeadLetter[] = []
       const next: Places | undefined = await this.#readWindow(from, end, letters)
@@ -121,6 +133,7 @@ class Replay {
     let bytes = 0
     return readLetters(this.#options.kafka, this.#options.topic, from, end, letter => {
       into.push(letter)
+      this.#options.onRead?.(++this.#read, this.#total)
       bytes += letter.value.length
       return bytes < WINDOW_BYTES_MAX && into.length < WINDOW_LETTERS_MAX
     })

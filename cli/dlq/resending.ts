@@ -98,6 +98,7 @@ export class Resending {
         routes: route ? [unconditional(route)] : routes,
         deadLetterTopic: uplink.deadLetterTopic,
         alertTopic: uplink.alertTopic,
+        statusTopic: uplink.statusTopic,
         pastMsMax: clock.pastMaxMs,
         futureMsMax: clock.futureMaxMs
       })
@@ -142,9 +143,9 @@ export class Resending {
         ...(message.clockUnsynced ? { [HEADERS.clock]: 'unsynced' } : {})
       }
       const read = { ...letter, headers, key: message.clientId, value: bytesOf(message.payload) }
-      const { qos, retain } = message
+      const { qos, retain, properties = {} } = message
       const arrival = arrivalOf(read, this.#lateHeaders(read, now))
-      return this.#telemetry(read, { ...arrival, qos, retain })
+      return this.#telemetry(read, { ...arrival, qos, retain, properties })
     }
     const { agentId, epoch, offset } = parseEventId(letter.headers[HEADERS.id])!
     const { alertTopic, deadLetterTopic } = this.#config.uplink
@@ -183,6 +184,8 @@ function arrivalOf(letter: DeadLetter, extra: Record<string, string>): Arrival {
   const qos = headers[HEADERS.qos]
   return {
     ...{ eventId, topic, payload: value, clientId: key, receivedAt },
+    // As headers they have kept their names: a route that asks for them finds them.
+    properties: { userProperties: headers },
     // Told together: where the one is missing nothing is known of the other.
     qos: qos === undefined ? undefined : Number(qos),
     retain: qos === undefined ? undefined : headers[HEADERS.retain] === '1',

@@ -40,6 +40,8 @@ export interface ReplayOptions {
   output: Output
   /** Lines for people that are no result. */
   tell: (text: string) => void
+  /** Told of each piece of the files that is read. */
+  onBytes?: (bytes: number) => void
 }
 
 /**
@@ -50,7 +52,7 @@ export interface ReplayOptions {
  */
 export async function replay(options: ReplayOptions): Promise<boolean> {
   const { output, json, detector } = options
-  const inputs = fileInputs(options.files)
+  const inputs = fileInputs(options.files, options.onBytes)
   // What is wrong with these is found now rather than after a long run.
   const labels = options.labels === undefined ? undefined : readLabels(options.labels, inputs)
   const report = options.html === undefined ? undefined : await fileOutput(options.html)

@@ -1,4 +1,4 @@
-import { Admission, type Refusal } from '../../agent/ingest/admission.ts'
+import { Admission, type MessageRefusal } from '../../agent/ingest/broker/admission.ts'
 import type { Branch } from '../../agent/routing/branches.ts'
 import { Router } from '../../agent/routing/router.ts'
 import type { EventId } from '../../core/contract/event-id.ts'
@@ -81,6 +81,7 @@ export function tryMessage(message: TrialMessage, options: TrialOptions): Trial 
     routes,
     deadLetterTopic: config.uplink.deadLetterTopic,
     alertTopic: config.uplink.alertTopic,
+    statusTopic: config.uplink.statusTopic,
     pastMsMax: config.clock.pastMaxMs,
     futureMsMax: config.clock.futureMaxMs,
     replayedAfterMs: config.uplink.replayedAfterMs
@@ -137,8 +138,7 @@ function branchOf(branch: Branch, shareOf: (route: string) => number | undefined
   }
 }
 
-const REFUSALS: Readonly<Record<Refusal, string>> = {
-  credentials: 'the client may not connect',
+const REFUSALS: Readonly<Record<MessageRefusal, string>> = {
   reserved_topic: "devices may not publish under 'alerts/', 'fieldline/' or '$…'",
   topic_too_long: 'the topic is longer than mqtt.topic_bytes_max',
   topic_too_deep: 'the topic has more levels than mqtt.topic_levels_max',

@@ -3,12 +3,14 @@ import type { Kafka, KafkaMessage } from '../../core/kafka/client.ts'
 import { OperationalError } from '../../core/runtime/errors.ts'
 import { TelemetryDecoder } from '../../detector/source/telemetry-record.ts'
 import { HistoryGrid } from '../../detector/train/history-grid.ts'
-import { readSpan, withAdmin } from '../dlq/kafka-letters.ts'
+import { readSpan, recordsIn, withAdmin } from '../dlq/kafka-letters.ts'
 import { isWanted, type Recorded, type Wanted } from './recorded-history.ts'
 
 /**
  * All of a telemetry topic, up to its end when the reading began, as the agents wrote it. Joins a group of its own
  * for the time, and commits nothing.
+ *
+ * @param onRead Told of each record: how many were read, and how many there may be.
  *
  * @throws {OperationalError} KAFKA_UNREACHABLE or KAFKA_REFUSED.
  */
@@ -16,7 +18,8 @@ export async function readTopic(
   kafka: Kafka,
   topic: string,
   routes: readonly RouteConfig[],
-  wanted: Wanted
+  wanted: Wanted,
+  onRead: (read: number, total: number) => void = () => {}
 ): Promise<Recorded> {
   const partitions = await withAdmin(kafka, admin => admin.fetchTopicOffsets(topic)).catch(
     error => {
@@ -29,9 +32,12 @@ export async function readTopic(
   const end = new Map(partitions.map(({ partition, high }) => [partition, Number(high)]))
   const decoder = new TelemetryDecoder(routes)
   const grid = new HistoryGrid()
+  const total = recordsIn(from, end)
+  let read = 0
   let unusable = 0
   let firstUnusable: string | undefined
   await readSpan(kafka, topic, 'fieldline.train', from, end, (partition, message) => {
+    onRead(++read, total)
     const decoded = decoder.decode({
       topic,
       key: message.key,

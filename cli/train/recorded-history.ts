@@ -27,7 +27,8 @@ export interface Recorded extends GridResult {
 /** CSV or NDJSON files, on the grid that training takes. */
 export async function readFiles(
   files: readonly string[],
-  { columns, devices, fromAt, toAt, everyMs }: Wanted
+  { columns, devices, fromAt, toAt, everyMs }: Wanted,
+  onBytes?: (bytes: number) => void
 ): Promise<Recorded> {
   const grid = new HistoryGrid()
   let unusable = 0
@@ -42,7 +43,7 @@ export async function readFiles(
     ...(fromAt === undefined ? {} : { fromAt }),
     ...(toAt === undefined ? {} : { toAt })
   }
-  for await (const reading of readHistory(fileInputs(files), options)) {
+  for await (const reading of readHistory(fileInputs(files, onBytes), options)) {
     if (matchesAny(devices, reading.device)) grid.add(reading)
   }
   return { ...grid.build(everyMs), unusable, ...(firstUnusable ? { firstUnusable } : {}) }

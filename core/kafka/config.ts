@@ -1,7 +1,8 @@
 import { z } from 'zod'
 import { isLoopbackHost, parseAddress } from '../runtime/address.ts'
 import { count, duration, text } from '../runtime/config-fields.ts'
-import { rotatingSecret, type Secret } from '../runtime/secrets.ts'
+import { rotatingSecret } from '../runtime/secret-fields.ts'
+import type { Secret } from '../runtime/secrets.ts'
 
 const tls = z.strictObject({
   ca: text()
@@ -193,9 +194,4 @@ function checkRegion(value: string): void {
   if (!/^[a-z]{2}(-[a-z]+)+-\d+$/.test(value)) {
     throw new SyntaxError('expected an AWS region, such as eu-west-1')
   }
-}
-
-/** The PEM text itself, where a field holds a path or the text. */
-export function pemOf(value: string, readFile: (path: string) => string): string {
-  return value.includes('-----BEGIN ') ? value : readFile(value)
 }

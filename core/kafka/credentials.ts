@@ -4,11 +4,12 @@ import tls from 'node:tls'
 import { messageOf, systemCode } from '../runtime/errors.ts'
 import { type Secret, secretText } from '../runtime/secrets.ts'
 import type { KafkaConnection } from './client.ts'
-import { type ClientCredentialsConfig, type KafkaConfig, pemOf } from './config.ts'
+import type { ClientCredentialsConfig, KafkaConfig } from './config.ts'
 import { TokenCache } from './oauth.ts'
 import { mskToken } from './oauth-aws.ts'
 import { fetchToken } from './oauth-client-credentials.ts'
 import { oauthLogin } from './oauth-login.ts'
+import { pemOf } from './pem.ts'
 import { KafkaSecurityError } from './security-errors.ts'
 
 const LOOK_INTERVAL_MS = 5_000

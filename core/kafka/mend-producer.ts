@@ -68,6 +68,7 @@ interface ProtocolCall {
 }
 
 export interface Cluster {
+  findTopicPartitionMetadata(topic: string): { partitionId: number }[]
   findLeaderForPartitions(topic: string, partitions: number[]): Record<string, number[]>
   brokerPool: {
     metadata: { clusterId: string } | null

@@ -35,31 +35,44 @@ export async function partitionBounds(
 }
 
 /**
- * Reads a partition from its beginning to what is its end now, read_committed: where another producer's
- * transaction is open before that end, waits for it to be over.
+ * Reads a partition to what is its end now, read_committed: where another producer's transaction is open
+ * before that end, waits for it to be over.
  *
  * @param take Called for each record, in their order.
+ * @param from Where to begin; what is not there, or no longer, means the beginning.
+ * @returns Where to go on.
  */
 export async function readPartition(
   producer: Producer,
   topic: string,
   partition: number,
   take: (message: KafkaMessage) => void,
-  signal?: AbortSignal
-): Promise<void> {
+  signal?: AbortSignal,
+  from?: number
+): Promise<number> {
   const { first, end } = await partitionBounds(producer, topic, partition)
   const leader = await leaderOf(producer, topic, partition)
   const Batch = batchClass()
-  for (let next = first; next < end; ) {
+  let next = from !== undefined && from >= first && from <= end ? from : first
+  while (next < end) {
     signal?.throwIfAborted()
     const fetched = await fetch(leader, topic, partition, next)
     const batch = new Batch(topic, String(next), fetched)
     const last = batch.messagesWithinOffset.at(-1)
     // What compaction has removed from the very end leaves nothing to read.
-    if (!last && Number(fetched.lastStableOffset) >= end) return
+    if (!last && Number(fetched.lastStableOffset) >= end) return end
     for (const message of batch.messages) take(message)
     if (last) next = Number(last.offset) + 1
   }
+  return next
+}
+
+/** @throws The client's error: UNKNOWN_TOPIC_OR_PARTITION when there is no such topic. */
+export async function partitionsOf(producer: Producer, topic: string): Promise<number[]> {
+  const cluster = clusterOf(producer)
+  await cluster.addMultipleTargetTopics([topic])
+  const partitions = cluster.findTopicPartitionMetadata(topic).map(({ partitionId }) => partitionId)
+  return partitions.sort((a, b) => a - b)
 }
 
 async function leaderOf(producer: Producer, topic: string, partition: number): Promise<Broker> {

@@ -11,7 +11,8 @@ set -euo pipefail
 export LC_ALL=C TZ=UTC
 umask 022
 
-NODE_VERSION=20.20.2
+# The newest line with long-term support: whoever installs once and never comes back has the longest.
+NODE_VERSION=24.21.0
 
 root=$(cd "$(dirname "$0")/../.." && pwd)
 arch=$(dpkg --print-architecture)
@@ -69,7 +70,17 @@ rm -rf "$onnx/onnxruntime-node/script" "$onnx/onnxruntime-common/dist/esm"
 # Only what runs.
 rm -f "$app/package-lock.json" "$app/.npmrc"
 rm -rf "$app/node_modules/.bin" "$app/node_modules/.package-lock.json"
+# Common to all Debian systems.
+rm -f "$app/LICENSE"
 rm -rf "$app/deploy/deb" "$app/deploy/systemd" "$app/deploy/container"
+# What people read, in the tree of the checkout, so that its links lead somewhere. deploy/kafka is run.
+doc=$work/fieldline/usr/share/doc/fieldline
+(cd "$app" && find . \( -path ./dist -o -path ./node_modules -o -path ./deploy/kafka \) -prune \
+  -o -type f ! -path ./package.json -print0) | while IFS= read -r -d '' file; do
+  install -D -m 644 "$app/$file" "$doc/$file"
+  rm "$app/$file"
+done
+find "$app" -depth -type d -empty -delete
 find "$app/node_modules" "$onnx" -type f \( -name '*.d.ts' -o -name '*.d.mts' -o -name '*.d.cts' -o -name '*.map' \
   -o -name '*.ts' -o -name '*.md' -o -name '.*' -o -name '*.yml' -o -name '*.flow' -o -name '*.html' -o -name '*.sh' \) ! -iname 'license*' -delete
 find "$app/node_modules" -depth -type d \( -name test -o -name tests -o -name __tests__ -o -name .github \
@@ -85,6 +96,13 @@ install -D -m 755 "$work/node/node_modules/node-linux-$node_arch/bin/node" "$app
 install -D -m 755 "$root/deploy/deb/fieldline" "$work/fieldline/usr/bin/fieldline"
 install -D -m 644 -t "$work/fieldline/usr/lib/systemd/system" "$root"/deploy/systemd/*.service
 install -D -m 644 -t "$work/fieldline/etc/fieldline" "$root/deploy/deb/fieldline.yaml"
+completion() {
+  mkdir -p "$(dirname "$work/fieldline/$2")"
+  node "$app/dist/cli/main.js" completion "$1" > "$work/fieldline/$2"
+}
+completion bash usr/share/bash-completion/completions/fieldline
+completion zsh usr/share/zsh/vendor-completions/_fieldline
+completion fish usr/share/fish/vendor_completions.d/fieldline.fish
 for package in fieldline fieldline-onnx; do
   doc=$work/$package/usr/share/doc/$package
   mkdir -p "$doc" "$work/$package/DEBIAN"
@@ -99,7 +117,6 @@ for package in fieldline fieldline-onnx; do
   sed -e "s/@VERSION@/$debian_version/; s/@ARCH@/$arch/; s/@SIZE@/$size/" \
     "$root/deploy/deb/control.$package" > "$work/$package/DEBIAN/control"
 done
-install -m 644 "$root"/deploy/*.md "$root/README.md" "$root/CHANGELOG.md" "$work/fieldline/usr/share/doc/fieldline"
 cp "$work/node/node_modules/node-linux-$node_arch/LICENSE" "$work/fieldline/usr/share/doc/fieldline/LICENSE.nodejs"
 install -m 755 "$root/deploy/deb/postinst" "$root/deploy/deb/prerm" "$root/deploy/deb/postrm" "$work/fieldline/DEBIAN"
 echo /etc/fieldline/fieldline.yaml > "$work/fieldline/DEBIAN/conffiles"

@@ -35,7 +35,8 @@ function status(telemetry: LaneFacts, alerts: LaneFacts = {}) {
       end: 5,
       counters: counters(facts)
     },
-    backlog: () => facts.backlog ?? 0
+    backlog: () => facts.backlog ?? 0,
+    backlogBytes: () => 40 * (facts.backlog ?? 0)
   })
   const lane = (name: string, facts: LaneFacts) => ({
     name,
@@ -57,6 +58,7 @@ function status(telemetry: LaneFacts, alerts: LaneFacts = {}) {
     broker: undefined,
     upstreams: [],
     alertSinks: { status: [] },
+    statusTopic: null,
     ready: true
   }
   return statusOf(agent as unknown as AgentParts, {

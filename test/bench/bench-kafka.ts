@@ -50,6 +50,7 @@ export async function startBenchKafka(
         telemetry: [topic],
         deadLetters: TOPICS.deadLetters,
         alerts: TOPICS.alerts,
+        status: TOPICS.status,
         partitions: PARTITIONS,
         replicationFactor: 1
       })

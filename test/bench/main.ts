@@ -4,6 +4,7 @@ import { benchDrain } from './drain.ts'
 import { benchFarLink } from './far-link.ts'
 import { benchFleet } from './fleet.ts'
 import { benchIdle } from './idle.ts'
+import { benchIngest } from './ingest.ts'
 import { benchLatency } from './latency.ts'
 import { benchLog } from './log.ts'
 import { benchLogStart } from './log-start.ts'
@@ -11,16 +12,18 @@ import { benchLogTrickle } from './log-trickle.ts'
 import { benchNab } from './nab.ts'
 import { benchOnnx } from './onnx.ts'
 import { type BenchOptions, parseOptions } from './options.ts'
+import { benchOverload } from './overload.ts'
 import { benchPath } from './path.ts'
 import { benchPuback } from './puback.ts'
 import { machine } from './report.ts'
 import { benchScorers } from './scorers.ts'
 import { benchSeries } from './series.ts'
 import { benchSoak } from './soak.ts'
+import { benchStartUp } from './start-up.ts'
 
 /**
  * `npm run bench [-- NAME] [--rounds N] [--scale X] [--minutes N] [--profile DIR]`: every benchmark
- * but the soak, or one; JSON on stdout.
+ * but the long ones (soak, overload), or one; JSON on stdout.
  */
 const BENCHMARKS: Record<string, (options: BenchOptions) => Promise<unknown>> = {
   log: benchLog,
@@ -28,6 +31,8 @@ const BENCHMARKS: Record<string, (options: BenchOptions) => Promise<unknown>> = 
   'log-trickle': benchLogTrickle,
   nab: benchNab,
   path: benchPath,
+  ingest: benchIngest,
+  overload: benchOverload,
   puback: benchPuback,
   latency: benchLatency,
   'alert-latency': benchAlertLatency,
@@ -36,12 +41,13 @@ const BENCHMARKS: Record<string, (options: BenchOptions) => Promise<unknown>> = 
   fleet: benchFleet,
   idle: benchIdle,
   soak: benchSoak,
+  'start-up': benchStartUp,
   scorers: benchScorers,
   series: benchSeries,
   onnx: benchOnnx,
   compression: benchCompression
 }
-const ONLY_BY_NAME = new Set(['soak'])
+const ONLY_BY_NAME = new Set(['soak', 'overload'])
 
 const options = parseOptions(process.argv.slice(2))
 const { name: wanted } = options

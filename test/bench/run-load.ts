@@ -13,6 +13,10 @@ export interface LoadPlan {
   count: number
   /** Messages a second, all connections together; absent: as many as are acknowledged. */
   rate?: number
+  /** Default: 50. */
+  connections?: number
+  /** Under way of each. Default: 40. */
+  window?: number
 }
 
 export interface RunningLoad {
@@ -22,10 +26,11 @@ export interface RunningLoad {
   stop(): Promise<LoadResult>
 }
 
-/** A load in a process of its own: 50 connections, 200 bytes, QoS 1, 40 under way each. */
-export function startLoad({ port, count, rate = 0 }: LoadPlan): RunningLoad {
+/** A load in a process of its own: 200 bytes, QoS 1. */
+export function startLoad(plan: LoadPlan): RunningLoad {
+  const { port, count, rate = 0, connections = CONNECTIONS, window = WINDOW } = plan
   const limitMs = 120_000 + (rate ? (count / rate) * 1000 : count / 5)
-  const args = [LOAD, port, CONNECTIONS, WINDOW, count, rate, PAYLOAD_BYTES].map(String)
+  const args = [LOAD, port, connections, window, count, rate, PAYLOAD_BYTES].map(String)
   const child = spawn(process.execPath, args, { stdio: ['ignore', 'pipe', 'inherit'] })
   const kill = () => child.kill('SIGKILL')
   const timer = setTimeout(kill, limitMs)

@@ -1,11 +1,17 @@
 import { expect, test } from 'vitest'
-import { UpstreamClient } from '../../../agent/ingest/upstream-client.ts'
+import { UpstreamClient } from '../../../agent/ingest/upstream/upstream-client.ts'
 import { alertMqttTopic } from '../../../core/contract/alert-event.ts'
 import { createLogger } from '../../../core/runtime/log.ts'
 import type { RawMqtt } from '../../kit/raw-mqtt.ts'
 import { temporaryDirectory } from '../../kit/temp-directory.ts'
-import { startBroker } from '../ingest/broker-kit.ts'
-import { aedesBroker, closers, connected, HeldIntake, upstream } from '../ingest/upstream-kit.ts'
+import { startBroker } from '../ingest/broker/broker-kit.ts'
+import {
+  aedesBroker,
+  closers,
+  connected,
+  HeldIntake,
+  upstream
+} from '../ingest/upstream/upstream-kit.ts'
 import { append, event, openAlertLog, startSinks, until } from './sink-kit.ts'
 
 const TOPIC = 'alerts/plant7/pump-3/temperature/anomaly'
@@ -186,7 +192,8 @@ test('an upstream broker that lost what it retained is told again', async () => 
   const client = new UpstreamClient(
     {
       ...{ name: 'plant', url: `mqtt://127.0.0.1:${broker.port}`, clientId: 'agent' },
-      ...{ topics: ['alerts-are-not-here'], qos: 1, window: 10, retained: 'mark' }
+      ...{ topics: ['alerts-are-not-here'], qos: 1, window: 10, retained: 'mark' },
+      ...{ mqttVersion: '3.1.1', keepAliveS: 30, sessionExpiryS: 3600, silentAfterMs: null }
     },
     new HeldIntake(),
     createLogger('silent'),

@@ -8,6 +8,7 @@ import {
   type StoredMessage
 } from '../../../core/contract/stored-message.ts'
 import type { LogRecord } from '../../../core/log/reader.ts'
+import { TelemetryDecoder } from '../../../detector/source/telemetry-record.ts'
 
 const NOW = 1_795_336_000_000
 const DAY = 86_400_000
@@ -416,4 +417,80 @@ test.each([
   const letter = one(stored({ topic: `telemetry/p/${device}` }), [{ ...DEFAULT, topic }], options)
   expect(letter.topic).toBe('fieldline.dead-letters')
   expect(letter.headers['fl-detail']).toContain(detail)
+})
+
+// --- MQTT 5 properties -------------------------------------------------------------------------
+
+test('MQTT 5 properties become headers of the routes that name them, and of no other', () => {
+  const properties = {
+    userProperties: { traceparent: '00-ab', tag: ['a', 'b'], other: 'x' },
+    contentType: 'application/json'
+  }
+  const routes = [
+    { ...DEFAULT, mqtt_properties: ['traceparent', 'tag', 'content-type', 'absent'] },
+    { ...DEFAULT, name: 'plain', topic: 'plain' }
+  ]
+  const [named, plain] = router(routes).route(stored({ upstream: true, properties }), NOW)
+  expect(named.headers).toMatchObject({
+    ...{ traceparent: '00-ab', tag: 'a,b', 'content-type': 'application/json' },
+    'fl-topic': 'telemetry/plant7/pump-3'
+  })
+  expect(named.headers).not.toHaveProperty('absent')
+  expect(named.headers).not.toHaveProperty('other')
+  expect(plain.headers).not.toHaveProperty('traceparent')
+  expect(one(stored(), [routes[0]]).headers).not.toHaveProperty('traceparent')
+})
+
+// --- Declared fields -----------------------------------------------------------------------------
+
+test('declared fields: edge and centre see the same scaled values, whatever the Kafka value is', () => {
+  const fields = [
+    { name: 't', as: 'temperature', unit: '°C', scale: 0.1, offset: -40 },
+    { name: 'p', unit: 'bar' },
+    'n'
+  ]
+  const record = stored({ payload: '{ "t" : 614, "p": 5, "n": 7, "other": 1 }' })
+  const seen = (value: 'payload' | 'reading') => {
+    const routes = routesSchema.parse([{ ...DEFAULT, value, fields }])
+    const [{ key, value: bytes, timestampMs, headers, topic, ...rest }] = router([
+      { ...DEFAULT, value, fields }
+    ]).route(record, NOW)
+    const centre = new TelemetryDecoder(routes).decode({
+      ...{ topic, timestampMs, value: bytes, key: Buffer.from(key ?? '') },
+      header: name => headers[name]
+    })
+    expect(rest.route).toBe('default')
+    return { text: bytes.toString(), values: centre.ok && centre.readings[0].values }
+  }
+  const [edge] = router([{ ...DEFAULT, fields }]).readings(record)
+  expect(edge.values).toEqual([
+    { metric: 'temperature', value: 614 * 0.1 - 40, unit: '°C' },
+    { metric: 'p', value: 5, unit: 'bar' },
+    { metric: 'n', value: 7 }
+  ])
+  const untouched = seen('payload')
+  expect(untouched).toEqual({
+    text: '{ "t" : 614, "p": 5, "n": 7, "other": 1 }',
+    values: edge.values
+  })
+  const reading = seen('reading')
+  expect(reading.values).toEqual(edge.values)
+  expect(JSON.parse(reading.text)).toMatchObject({
+    values: { temperature: 614 * 0.1 - 40, p: 5, n: 7 },
+    units: { temperature: '°C', p: 'bar' }
+  })
+})
+
+test('a reading whose values all have one unit names it once', () => {
+  const fields = [
+    { name: 'a', unit: 'mm' },
+    { name: 'b', unit: 'mm' }
+  ]
+  const { text } = one(stored({ payload: { a: 1, b: 2 } }), [
+    { ...DEFAULT, value: 'reading', fields }
+  ])
+  expect(JSON.parse(text)).toEqual({
+    ...{ site: 'plant7', device: 'pump-3', values: { a: 1, b: 2 } },
+    ...{ receivedAt: NOW, unit: 'mm' }
+  })
 })

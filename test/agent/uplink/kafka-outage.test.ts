@@ -20,6 +20,7 @@ const PLAN: TopicPlan = {
   telemetry: MODES.map(mode => `telemetry.${mode}`),
   deadLetters: 'fieldline.dead-letters',
   alerts: 'fieldline.alerts',
+  status: 'fieldline.status',
   partitions: 3,
   replicationFactor: null
 }
@@ -62,6 +63,12 @@ test('missing topics are created, each as it must be kept, and what is there is 
     resources: [{ type: 2, name: 'fieldline.detector-state', configNames: ['segment.bytes'] }]
   })
   expect(state.resources[0].configEntries[0].configValue).toBe(String(32 << 20))
+  // The age of a last word is told by the brokers' clock.
+  const status = await admin.describeConfigs({
+    includeSynonyms: false,
+    resources: [{ type: 2, name: 'fieldline.status', configNames: ['message.timestamp.type'] }]
+  })
+  expect(status.resources[0].configEntries[0].configValue).toBe('LogAppendTime')
   await admin.disconnect()
   const policies = resources.map(r => [r.resourceName, r.configEntries[0].configValue])
   expect(Object.fromEntries(policies)).toEqual({

@@ -44,7 +44,7 @@ test.each(MODES)(
     await createTopics(testClient(own.internal), {
       telemetry: [telemetry],
       ...{ deadLetters: TOPICS.deadLetters, alerts: TOPICS.alerts },
-      ...{ partitions: 3, replicationFactor: null }
+      ...{ status: TOPICS.status, partitions: 3, replicationFactor: null }
     })
     const file = own.write(`agent-${mode}`, 'not-the-password')
     const agent = new TestAgent(`
