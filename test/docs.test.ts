@@ -56,7 +56,7 @@ test.each(blocks.filter(block => block.language === 'yaml' && !isForeign(block))
     fs.writeFileSync(file, text.replaceAll(/@file:[^"\s]+/g, `@file:${secret}`))
     const named = [...text.matchAll(/\$\{(\w+)\}/g)].map(([, name]) => [name, 'from outside'])
     const { config } = await loadFieldlineConfig({ file, env: Object.fromEntries(named) })
-    expect(config.agent.id).toBe('gateway-7')
+    if (text.includes('agent:')) expect(config.agent.id).toBe('gateway-7')
   }
 )
 

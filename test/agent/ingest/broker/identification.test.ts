@@ -6,7 +6,11 @@ import {
   Identification,
   type IdentificationOptions
 } from '../../../../agent/ingest/broker/identification.ts'
-import { hashPassword, PasswordVerifier } from '../../../../agent/ingest/broker/password-hash.ts'
+import {
+  hashPassword,
+  PasswordVerifier,
+  parsePasswordHash
+} from '../../../../agent/ingest/broker/password-hash.ts'
 import { createLogger } from '../../../../core/runtime/log.ts'
 import { temporaryDirectory } from '../../../kit/temp-directory.ts'
 
@@ -132,10 +136,52 @@ test('few passwords are derived at a time, few wait, and the rest is told to com
 })
 
 test('one address does not use up the queue of all', () => {
-  const { verifier } = heldVerifier({ waitingPerAddressMax: 2 })
-  for (let n = 0; n < 2; n++) expect(verifier.verify(word(n), HASH, 'a')).toBeInstanceOf(Promise)
-  expect(verifier.verify(word(2), HASH, 'a')).toBe('busy')
-  expect(verifier.verify(word(2), HASH, 'b')).toBeInstanceOf(Promise)
+  const { verifier } = heldVerifier({ concurrency: 1, waitingPerAddressMax: 2 })
+  const asks = (from: string, n: number) => verifier.verify(word(n), HASH, from)
+  for (let n = 0; n < 3; n++) expect(asks('10.0.0.1', n)).toBeInstanceOf(Promise)
+  expect(asks('10.0.0.1', 3)).toBe('busy')
+  expect(asks('10.0.0.2', 3)).toBeInstanceOf(Promise)
+  for (let n = 4; n < 100; n++) expect(asks('127.0.0.1', n)).toBeInstanceOf(Promise)
+})
+
+test('addresses are served in turn: many passwords of one keep another waiting for one of them', async () => {
+  const { verifier, waiting } = heldVerifier({ concurrency: 1 })
+  const answered: string[] = []
+  const ask = (address: string, n: number) =>
+    Promise.resolve(verifier.verify(word(n), HASH, address)).then(() => answered.push(address))
+  const asked = Array.from({ length: 100 }, (_, n) => ask('10.0.0.1', n))
+  asked.push(ask('10.0.0.2', 100), ask('10.0.0.2', 101))
+  while (answered.length < 102) {
+    waiting.shift()?.()
+    await new Promise(setImmediate)
+  }
+  await Promise.all(asked)
+  expect(answered.slice(0, 6)).toEqual(
+    ['1', '1', '2', '1', '2', '1'].map(host => `10.0.0.${host}`)
+  )
+  expect(verifier.waiting).toBe(0)
+})
+
+test('a storm of 1024 devices waits, and none of them is told to come again', async () => {
+  const { verifier, waiting } = heldVerifier({ concurrency: 1 })
+  const ask = (n: number) => verifier.verify(word(n), HASH, `10.0.0.${n % 5}`)
+  const asked = Array.from({ length: 1025 }, (_, n) => ask(n))
+  expect(asked.filter(answer => answer === 'busy')).toEqual([])
+  expect(ask(1025)).toBe('busy')
+  for (let n = 0; n < 1025; n++) {
+    waiting.shift()?.()
+    await new Promise(setImmediate)
+  }
+  expect(new Set(await Promise.all(asked))).toEqual(new Set(['right']))
+})
+
+test('a digest of another cost is verified by what it says of itself', async () => {
+  const text = await hashPassword('old', { ln: 10, r: 8, p: 5 })
+  expect(await hashPassword('new')).toMatch(/^\$scrypt\$ln=14,r=8,p=1\$/)
+  const verifier = new PasswordVerifier()
+  const hash = parsePasswordHash(text)
+  expect(await verifier.verify(Buffer.from('old'), hash, 'a')).toBe('right')
+  expect(await verifier.verify(Buffer.from('new'), hash, 'a')).toBe('wrong')
 })
 
 test('a verdict is remembered, and who asks meanwhile waits with the first', async () => {
