@@ -2,7 +2,6 @@ import { availableParallelism } from 'node:os'
 import type { AgentWord } from '../core/contract/agent-status.ts'
 import type { RouteConfig } from '../core/contract/route-config.ts'
 import type { ClockMark } from '../core/contract/stored-message.ts'
-import type { KafkaConfig } from '../core/kafka/config.ts'
 import type { DurableLog } from '../core/log/log.ts'
 import type { Cursor } from '../core/log/reader.ts'
 import { openClaimedReader, type ReaderGap } from '../core/log/reader-claim.ts'
@@ -13,13 +12,7 @@ import { type Logger, type LogLevel, setLogLevel } from '../core/runtime/log.ts'
 import { AlertSinks } from './alerts/alert-sinks.ts'
 import type { AlertsConfig } from './alerts/config.ts'
 import { ClockSync } from './clock-sync.ts'
-import type {
-  AgentSectionConfig,
-  ClockConfig,
-  LogConfig,
-  MqttConfig,
-  UplinkConfig
-} from './config.ts'
+import type { AgentConfig, MqttConfig } from './config.ts'
 import type { DiskBudget } from './disk-budget.ts'
 import { type Identity, loadIdentity, readBootId } from './identity.ts'
 import { listenersOf } from './ingest/broker/config.ts'
@@ -35,18 +28,6 @@ import type { StatusTopicView } from './status-report/status-topic.ts'
 import { LANES, type LaneName, type LanePlan } from './uplink/lane-plan.ts'
 import type { LaneView, Uplink } from './uplink/lane-view.ts'
 import { UplinkThread, uplinkThreadFile } from './uplink/uplink-thread.ts'
-
-export interface AgentConfig {
-  agent: AgentSectionConfig
-  mqtt: MqttConfig
-  upstreams: UpstreamConfig[]
-  log: LogConfig
-  clock: ClockConfig
-  kafka: KafkaConfig
-  uplink: UplinkConfig
-  routes: RouteConfig[]
-  alerts: AlertsConfig
-}
 
 export interface AgentOptions {
   config: AgentConfig

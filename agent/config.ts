@@ -1,6 +1,8 @@
 import { z } from 'zod'
+import type { RouteConfig } from '../core/contract/route-config.ts'
 import { TOPICS } from '../core/contract/topics.ts'
 import { COMPRESSIONS, codecMissing } from '../core/kafka/codecs.ts'
+import type { KafkaConfig } from '../core/kafka/config.ts'
 import { isLoopbackHost } from '../core/runtime/address.ts'
 import {
   bytes,
@@ -12,6 +14,9 @@ import {
   text
 } from '../core/runtime/config-fields.ts'
 import { secret } from '../core/runtime/secret-fields.ts'
+import type { AlertsConfig } from './alerts/config.ts'
+import type { MqttConfig } from './ingest/broker/config.ts'
+import type { UpstreamConfig } from './ingest/upstream/config.ts'
 
 const KIB = 1024
 const MIB = 1024 * KIB
@@ -212,3 +217,16 @@ export type LogConfig = z.output<typeof logSchema>
 export type ClockConfig = z.output<typeof clockSchema>
 export type UplinkConfig = z.output<typeof uplinkSchema>
 export type HttpConfig = z.output<typeof httpSchema>
+
+/** What an agent is made of: its sections of the configuration. */
+export interface AgentConfig {
+  agent: AgentSectionConfig
+  mqtt: MqttConfig
+  upstreams: UpstreamConfig[]
+  log: LogConfig
+  clock: ClockConfig
+  kafka: KafkaConfig
+  uplink: UplinkConfig
+  routes: RouteConfig[]
+  alerts: AlertsConfig
+}

@@ -2,7 +2,7 @@ import path from 'node:path'
 import { DurableLog } from '../core/log/log.ts'
 import type { OperationalError } from '../core/runtime/errors.ts'
 import type { Logger } from '../core/runtime/log.ts'
-import type { AgentConfig } from './agent.ts'
+import type { AgentConfig } from './config.ts'
 import { DiskBudget } from './disk-budget.ts'
 import type { LaneName } from './uplink/lane-plan.ts'
 

@@ -1,4 +1,4 @@
-import type { AgentConfig } from './agent.ts'
+import type { AgentConfig } from './config.ts'
 
 /** What topics a configuration needs; those of a template have their names from devices. */
 export function topicPlanOf(config: Pick<AgentConfig, 'routes' | 'uplink' | 'kafka'>) {

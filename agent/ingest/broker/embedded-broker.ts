@@ -75,6 +75,7 @@ const CLIENT_ID_BYTES_MAX = 256
 /** MQTT 3.1.1 §3.2.2.3 */
 const CONNACK = { client_id: 2, busy: 3, credentials: 5 } as const
 const EXPIRY_LOOK_MS = 60_000
+const SETTLE_MS_MAX = 2_000
 /** What cannot change while it runs, and how it is called. */
 export const FIXED = {
   listen: 'mqtt.listen',
@@ -308,10 +309,15 @@ export class EmbeddedBroker {
     for (const listener of this.#listeners) listener.stopAccepting()
   }
 
+  /**
+   * Ends the connections once what was taken of them is acknowledged: a device would send it again.
+   * A log that takes nothing is waited for no longer than two seconds.
+   */
   async close(): Promise<void> {
     this.stopAccepting()
     clearInterval(this.#timer)
     this.#guests.close()
+    await this.#gates.settle(SETTLE_MS_MAX)
     await new Promise<void>(resolve => this.#aedes.close(() => resolve()))
     for (const listener of this.#listeners) listener.close()
     this.#gates.close()

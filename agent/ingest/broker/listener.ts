@@ -21,6 +21,8 @@ export interface Peer {
   readonly certificateUser?: string
   /** To be called when its CONNECT is there: ends the wait for it. */
   arrived(): void
+  /** Its place is kept as long as this stream of what it has sent is open, too. */
+  holds(stream: Duplex): void
 }
 
 export interface ListenerStatus {
@@ -102,8 +104,13 @@ export class Listener {
         onRefused: reason => options.onRefused(reason),
         onStream: (stream, socket) => {
           const peer = this.#upgrading.get(socket)
-          if (peer) options.onStream(stream, peer)
-          else stream.destroy()
+          if (!peer) {
+            stream.destroy()
+            return
+          }
+          // What has come and waits is in memory, though the socket may have gone.
+          peer.holds(stream)
+          options.onStream(stream, peer)
         }
       })
     }
@@ -158,7 +165,19 @@ export class Listener {
       onRefused('connect_timeout')
       socket.destroy()
     }, connectTimeoutMs)
-    const peer = { address, local: isLoopbackHost(address), arrived: () => clearTimeout(timer) }
+    let open = 1
+    const closed = () => {
+      if (--open === 0) leave()
+    }
+    const peer: Peer = {
+      address,
+      local: isLoopbackHost(address),
+      arrived: () => clearTimeout(timer),
+      holds: stream => {
+        open++
+        stream.once('close', closed)
+      }
+    }
     const place = placeOf(socket)
     this.#sockets.add(socket)
     socket.on('error', () => {})
@@ -166,7 +185,7 @@ export class Listener {
       clearTimeout(timer)
       this.#securing.delete(place)
       this.#sockets.delete(socket)
-      leave()
+      closed()
     })
     if (this.#tls) {
       this.#securing.set(place, peer)

@@ -3,7 +3,16 @@ import type { Clock } from '../../../core/runtime/clock.ts'
 import type { BudgetWaiter, ByteBudget } from './byte-budget.ts'
 import { checkConnect } from './connect-check.ts'
 import type { GatedClient } from './gated-client.ts'
-import { headerFault, packetFault, TOPIC_MALFORMED, TYPE } from './packet-check.ts'
+import {
+  bodyStart,
+  headerFault,
+  OVERLONG,
+  packetFault,
+  remainingLength,
+  TOPIC_MALFORMED,
+  TYPE,
+  UNFINISHED
+} from './packet-check.ts'
 import { PubackGroup } from './puback-group.ts'
 import { type PublishedPacket, publishedPacket } from './published-packet.ts'
 
@@ -71,6 +80,7 @@ export class ClientGate implements BudgetWaiter {
   #aedesBytes = 0
   #stalled = false
   #scheduled = false
+  #stopping = false
   /** Monotonic, ms. */
   #pausedUntil = 0
   #unfinishedSince = 0
@@ -116,9 +126,23 @@ export class ClientGate implements BudgetWaiter {
     return this.#conn.writableLength
   }
 
-  /** Since when a large packet is on its way, monotonic ms; undefined when there is none. */
+  /**
+   * Since when it keeps room for a large packet that it does not send, or that waits until it reads
+   * what it is told, monotonic ms; undefined when there is none.
+   */
   get unfinishedSince(): number | undefined {
-    return this.#reserved > 0 && !this.#blocked ? this.#unfinishedSince : undefined
+    const isTheirs = this.#reserved > 0 && (!this.#blocked || this.#stalled)
+    return isTheirs ? this.#unfinishedSince : undefined
+  }
+
+  /** What it has sent and was taken is acknowledged. */
+  get isSettled(): boolean {
+    return this.heldBytes === 0 && this.#inAedes === 0 && this.#conn.writableLength === 0
+  }
+
+  /** Takes no PUBLISH any more. */
+  stop(): void {
+    this.#stopping = true
   }
 
   /**
@@ -256,24 +280,33 @@ export class ClientGate implements BudgetWaiter {
     const first = bytes[at]
     const wrong = this.#orderFault(first >> 4) ?? headerFault(first)
     if (wrong) return this.#fault(wrong)
-    let length = 0
-    let bodyAt = at + 1
-    for (let shift = 0; ; shift += 7, bodyAt++) {
-      if (shift > 21) return this.#fault('a remaining length of more than four bytes')
-      if (bodyAt >= bytes.length) {
-        this.#wanted = bytes.length - at + 1
-        return undefined
-      }
-      length |= (bytes[bodyAt] & 0x7f) << shift
-      if ((bytes[bodyAt] & 0x80) === 0) break
+    const bodyAt = bodyStart(bytes, at)
+    if (bodyAt === OVERLONG) return this.#fault('a remaining length of more than four bytes')
+    if (bodyAt === UNFINISHED) {
+      this.#wanted = bytes.length - at + 1
+      return undefined
     }
-    bodyAt++
+    const length = remainingLength(bytes, at, bodyAt)
     if (length > this.#options.packetBytesMax) return this.#refuse('packet_too_large')
     const end = bodyAt + length
     if (end <= bytes.length) return end
     this.#wanted = end - at
-    if (this.#wanted > TURN_BYTES && this.#reserved === 0) this.#askFor(this.#wanted)
+    if (this.#wanted <= TURN_BYTES || this.#reserved > 0) return undefined
+    if (first >> 4 === TYPE.publish && this.#isPaused()) {
+      // Room that is kept for it would be kept from the others for as long.
+      this.#wanted = 0
+      this.#blocked = true
+    } else {
+      this.#askFor(this.#wanted)
+    }
     return undefined
+  }
+
+  #isPaused(): boolean {
+    if (this.#pausedUntil === 0) return this.#stopping
+    if (this.#options.clock.monotonic() < this.#pausedUntil) return true
+    this.#pausedUntil = 0
+    return this.#stopping
   }
 
   #orderFault(type: number): string | undefined {
@@ -288,10 +321,7 @@ export class ClientGate implements BudgetWaiter {
     if (this.#stalled || this.#inAedes >= AEDES_PACKETS_MAX) return false
     if (this.#aedesBytes >= AEDES_BYTES_MAX) return false
     if (type !== TYPE.publish) return true
-    if (this.#pausedUntil > 0) {
-      if (this.#options.clock.monotonic() < this.#pausedUntil) return false
-      this.#pausedUntil = 0
-    }
+    if (this.#isPaused()) return false
     const { budget } = this.#options
     if ((first & 6) === 0) {
       if (!budget.full || this.#sip > 0) return true
@@ -317,8 +347,7 @@ export class ClientGate implements BudgetWaiter {
   }
 
   #deliver(packet: Buffer): void {
-    let bodyAt = 2
-    while (packet[bodyAt - 1] & 0x80) bodyAt++
+    const bodyAt = bodyStart(packet, 0)
     if (this.#state === 'new') {
       this.#connect(packet, bodyAt)
       return

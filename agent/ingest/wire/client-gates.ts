@@ -3,6 +3,7 @@ import { ClientGate, type GateHooks, type GateOptions } from './client-gate.ts'
 import type { ClientRegistry, GatedClient } from './gated-client.ts'
 
 const TEND_INTERVAL_MS = 1000
+const SETTLE_LOOK_MS = 5
 /** So long a large packet may be on its way while others wait for the room that is kept for it. */
 const UNFINISHED_MS_MAX = 10_000
 
@@ -15,6 +16,7 @@ export class ClientGates {
   #gone: [recently: GatedClient[], before: GatedClient[]] = [[], []]
 
   #guarded: ClientRegistry | undefined
+  #settling = false
 
   constructor(options: GateOptions) {
     this.#options = options
@@ -38,6 +40,7 @@ export class ClientGates {
     if (this.#guarded !== client.broker) guardRegistry(client.broker)
     this.#guarded = client.broker
     const gate = new ClientGate(client, conn, hooks, this.#options)
+    if (this.#settling) gate.stop()
     this.#gates.set(client, gate)
     conn.once('close', () => {
       this.#gates.delete(client)
@@ -69,6 +72,16 @@ export class ClientGates {
     if (budget.contended) oldest?.evict()
     for (const client of this.#gone[1]) unregister(client)
     this.#gone = [[], this.#gone[0]]
+  }
+
+  /** Takes no message any more, and waits until those that were taken are acknowledged; so long at most. */
+  async settle(msMax: number): Promise<void> {
+    this.#settling = true
+    for (const gate of this.#gates.values()) gate.stop()
+    const { clock } = this.#options
+    const until = clock.monotonic() + msMax
+    do await new Promise(resolve => setTimeout(resolve, SETTLE_LOOK_MS))
+    while (clock.monotonic() < until && [...this.#gates.values()].some(gate => !gate.isSettled))
   }
 
   close(): void {

@@ -98,6 +98,26 @@ function filtersFault(withQos: boolean, body: Uint8Array): string | undefined {
   return undefined
 }
 
+/** In place of an index: the length of the packet has not come yet, or has more than four bytes. */
+export const UNFINISHED = -1
+export const OVERLONG = -2
+
+/** @returns Where the body of the packet at `at` begins, behind type and remaining length (§2.2.3). */
+export function bodyStart(bytes: Uint8Array, at: number): number {
+  for (let next = at + 1; next <= at + 4; next++) {
+    if (next >= bytes.length) return UNFINISHED
+    if ((bytes[next] & 0x80) === 0) return next + 1
+  }
+  return OVERLONG
+}
+
+/** Bytes of the body of the packet at `at` that begins at `bodyAt`: seven bits a byte, the lowest first. */
+export function remainingLength(bytes: Uint8Array, at: number, bodyAt: number): number {
+  let length = 0
+  for (let next = bodyAt - 1; next > at; next--) length = (length << 7) | (bytes[next] & 0x7f)
+  return length
+}
+
 /** Two bytes, the higher first: a packet id, or the length of a text. */
 export function idAt(bytes: Uint8Array, at: number): number {
   return (bytes[at] << 8) | bytes[at + 1]
