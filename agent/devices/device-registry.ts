@@ -116,7 +116,9 @@ const LIMIT = 100
  */
 export class DeviceRegistry {
   readonly devicesMax: number
-  readonly #entries = new Map<string, Entry>()
+  /** By site, then device: no text is made for a look-up. */
+  readonly #sites = new Map<string, Map<string, Entry>>()
+  #known = 0
   #oldest: Entry | undefined
   #newest: Entry | undefined
   #forgotten = 0
@@ -127,14 +129,15 @@ export class DeviceRegistry {
   }
 
   get counts(): { known: number; forgotten: number } {
-    return { known: this.#entries.size, forgotten: this.#forgotten }
+    return { known: this.#known, forgotten: this.#forgotten }
   }
 
-  /** Counts a message. Sightings come in the order of the log. */
-  see(sighting: Sighting): void {
+  /**
+   * Counts a message, and keeps its values if they are known. Sightings come in the order of the log.
+   */
+  see(sighting: Sighting, payloads?: readonly DecodedPayload[]): void {
     const { receivedAt, clientId, upstream } = sighting
-    const entry =
-      this.#entries.get(deviceKey(sighting.site, sighting.device)) ?? this.#add(sighting)
+    const entry = this.#sites.get(sighting.site)?.get(sighting.device) ?? this.#add(sighting)
     if (entry.unsynced && !sighting.unsynced) {
       // What it was before is not known: better the first time that is.
       entry.unsynced = false
@@ -144,17 +147,21 @@ export class DeviceRegistry {
     entry.messages++
     entry.lastSeenAt = receivedAt
     if (entry.topic !== sighting.topic) entry.topic = cut(sighting.topic)
-    const [client] = entry.clients
+    const client = entry.clients[0]
     if (client.id === clientId && (client.upstream === true) === upstream) {
       client.lastSeenAt = receivedAt
     } else this.#heardThrough(entry, cut(clientId), upstream, receivedAt)
     this.#touch(entry)
+    if (payloads) this.#keepIn(entry, payloads, receivedAt)
   }
 
   /** Keeps the last values of a device that was seen. */
   keep(site: string, device: string, payloads: readonly DecodedPayload[], at: number): void {
-    const entry = this.#entries.get(deviceKey(site, device))
-    if (!entry) return
+    const entry = this.#sites.get(site)?.get(device)
+    if (entry) this.#keepIn(entry, payloads, at)
+  }
+
+  #keepIn(entry: Entry, payloads: readonly DecodedPayload[], at: number): void {
     for (let n = Math.max(0, payloads.length - ELEMENTS_MAX); n < payloads.length; n++) {
       const { values } = payloads[n]
       for (let i = 0; i < values.length; i++) {
@@ -218,14 +225,13 @@ export class DeviceRegistry {
         rate: new DeviceRate(rateSinceAt, level, facts.lastSeenAt),
         ...{ unsynced: unsynced === true, older: undefined, newer: undefined }
       }
-      this.#entries.set(deviceKey(entry.site, entry.device), entry)
-      this.#link(entry)
+      this.#insert(entry)
       for (const value of facts.values) this.#addValue(entry, value)
     }
   }
 
   #add({ site, device, topic, clientId, upstream, receivedAt, unsynced }: Sighting): Entry {
-    if (this.#entries.size >= this.devicesMax && this.#oldest) this.#forget(this.#oldest)
+    if (this.#known >= this.devicesMax && this.#oldest) this.#forget(this.#oldest)
     const entry: Entry = {
       ...{ site, device, firstSeenAt: receivedAt, lastSeenAt: receivedAt, messages: 0 },
       topic: cut(topic),
@@ -233,13 +239,24 @@ export class DeviceRegistry {
       ...{ clientsKnown: 1, values: [], rate: new DeviceRate(receivedAt), unsynced },
       ...{ older: undefined, newer: undefined }
     }
-    this.#entries.set(deviceKey(site, device), entry)
-    this.#link(entry)
+    this.#insert(entry)
     return entry
   }
 
+  #insert(entry: Entry): void {
+    const { site, device } = entry
+    const devices = this.#sites.get(site)
+    if (devices) devices.set(device, entry)
+    else this.#sites.set(site, new Map([[device, entry]]))
+    this.#known++
+    this.#link(entry)
+  }
+
   #forget(entry: Entry): void {
-    this.#entries.delete(deviceKey(entry.site, entry.device))
+    const site = this.#sites.get(entry.site)
+    site?.delete(entry.device)
+    if (site?.size === 0) this.#sites.delete(entry.site)
+    this.#known--
     this.#unlink(entry)
     this.#valuesKept -= entry.values.length
     this.#forgotten++

@@ -121,8 +121,7 @@ export class DeviceWatch {
     payloads: readonly DecodedPayload[]
   ): void => {
     if (offset < this.#offset) return
-    this.#registry.see(sighting)
-    this.#registry.keep(sighting.site, sighting.device, payloads, sighting.receivedAt)
+    this.#registry.see(sighting, payloads)
     this.#epoch = epoch
     this.#offset = offset + 1
   }

@@ -89,9 +89,12 @@ function upstreamNotes({ upstreams }: AgentStatus, now: number): Note[] {
   return upstreams.flatMap(({ name, state, sinceAt, lastError, trouble, granted, oversized }) => {
     const notes: Note[] = []
     const tell = (text: string) => notes.push(warning(`Upstream ${name}: ${text}`))
-    if (state === 'waiting') tell(`away for ${durationText(now - sinceAt)}. ${lastError ?? ''}`)
-    else if (lastError) tell(lastError)
-    if (trouble) tell(TROUBLES[trouble])
+    const never = trouble === 'never_connected'
+    if (state === 'waiting') {
+      const since = never ? 'never reached' : `away for ${durationText(now - sinceAt)}`
+      tell(lastError ? `${since}: ${lastError}` : `${since}.`)
+    } else if (lastError) tell(lastError)
+    if (trouble && !(never && state === 'waiting')) tell(TROUBLES[trouble])
     for (const [filter, grant] of Object.entries(granted ?? {})) {
       if (typeof grant === 'string') tell(`the subscription to ${filter} is refused: ${grant}`)
     }

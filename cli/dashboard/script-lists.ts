@@ -47,7 +47,7 @@ hear.alerts = a => {
 }
 
 const makeDevice = d => {
-  const button = el('button', { type: 'button' }, el('small', {}, clean(d.site) + '/'), clean(d.device))
+  const button = el('button', { type: 'button', title: clean(d.site) + '/' + clean(d.device) }, el('small', {}, clean(d.site) + '/'), clean(d.device))
   const row = el('tr', { class: 'row' }, el('td', {}, button), el('td', {}, el('span', { class: 'state' })), el('td'), el('td', { class: 'values' }))
   button.addEventListener('click', () => choose({ site: d.site, device: d.device, metric: (row.device.values[0] || { metric: '-' }).metric }, true))
   return row

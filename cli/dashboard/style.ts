@@ -81,13 +81,14 @@ th { text-align: left; font-weight: 600; color: var(--muted); font-size: 13px; p
 td { padding: 8px 14px 8px 0; border-top: 1px solid var(--rule); vertical-align: top; overflow-wrap: anywhere } td:last-child, th:last-child { padding-right: 0 }
 td button { font: inherit; font-weight: 600; color: inherit; border: 0; background: none; padding: 0; text-align: left; cursor: pointer; overflow-wrap: anywhere } td button small { font-size: 1em; font-weight: 400; color: var(--muted) }
 .state { display: inline-flex; gap: 7px; align-items: center; white-space: nowrap } .state b { font-weight: 500; color: var(--ink) } .state.calm { color: var(--muted) }
-.values span { white-space: nowrap; margin-right: 14px; display: inline-block; min-width: 126px; max-width: 100%; overflow: hidden; text-overflow: ellipsis; vertical-align: bottom } .values i { font-style: normal; color: var(--muted) }
+.values span { white-space: nowrap; margin-right: 12px; display: inline-block; min-width: 122px; max-width: 100%; overflow: hidden; text-overflow: ellipsis; vertical-align: bottom } .values i { font-style: normal; color: var(--muted) }
+.alert .who, td button { display: -webkit-box; -webkit-box-orient: vertical; -webkit-line-clamp: 3; overflow: hidden }
 .more { padding: 10px 0 4px; font-size: 13.5px }
-footer { margin-top: 44px; color: var(--muted); font-size: 13.5px } footer a { margin-left: 12px }
+footer { margin-top: 44px; color: var(--muted); font-size: 13.5px } footer { display: flex; flex-wrap: wrap; gap: 2px 14px }
 
 .login { max-width: 420px; padding-top: 14vh } .login form { margin-top: 14px; display: grid; gap: 10px } .login input { width: 100% } .login label { font-weight: 600 }
 .login button { font: inherit; font-weight: 600; padding: 9px; border: 0; border-radius: 9px; background: var(--value); color: var(--card); cursor: pointer } .login p { font-size: 14px } .refused { color: var(--critical-text) }
-th:nth-child(1) { width: 28% } th:nth-child(2) { width: 12% } th:nth-child(3) { width: 19% } td .line + .line { color: var(--muted); font-size: 13px }
+th:nth-child(1) { width: 25% } th:nth-child(2) { width: 10% } th:nth-child(3) { width: 16% } td .line + .line { color: var(--muted); font-size: 13px }
 
 @media (max-width: 700px) {
   main { padding: 18px 14px 44px }

@@ -9,6 +9,7 @@ export interface WatchOptions extends Pick<FullScreenOptions, 'input' | 'output'
   /** The picture, and below its last empty line what stays when the terminal is too small. */
   lines: (size: { rows: number; columns: number }) => string[]
   paint: Paint
+  drawMs?: number
 }
 
 const DRAW_MS = 2_000
@@ -16,7 +17,8 @@ const SIGNALS = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const
 const CTRL_C = '\x03'
 
 /** Shows a table until the person has seen enough: `q`, Ctrl-C or a signal. */
-export async function watch({ read, lines, paint, input, output }: WatchOptions): Promise<void> {
+export async function watch(options: WatchOptions): Promise<void> {
+  const { read, lines, paint, input, output, drawMs = DRAW_MS } = options
   const ended = new AbortController()
   const { signal } = ended
   const end = (): void => ended.abort()
@@ -39,7 +41,7 @@ export async function watch({ read, lines, paint, input, output }: WatchOptions)
   try {
     while (!signal.aborted) {
       draw()
-      await wait(DRAW_MS, undefined, { signal }).catch(() => {})
+      await wait(drawMs, undefined, { signal }).catch(() => {})
       const reading = read().then(
         () => undefined,
         error => messageOf(error)

@@ -86,6 +86,9 @@ find "$app/node_modules" "$onnx" -type f \( -name '*.d.ts' -o -name '*.d.mts' -o
 find "$app/node_modules" -depth -type d \( -name test -o -name tests -o -name __tests__ -o -name .github \
   -o -name .husky -o -name docs -o -name examples -o -name example -o -name benchmarks -o -name benchmark \) -exec rm -rf {} +
 
+# For browsers, or tests.
+rm -f "$app"/node_modules/mqtt/dist/mqtt{,.min,.esm}.js "$app/node_modules/mqtt-packet/test.js"
+
 # 4. Node.js for the target: its one binary.
 mkdir "$work/node"
 (cd "$work/node" && npm install --silent --no-save --force --ignore-scripts --prefer-offline --no-audit --no-fund \

@@ -83,6 +83,19 @@ test('a spike is raised with its explanation and cleared when it is over', async
   expect(detector.counters().raised.anomaly).toBe(1)
 })
 
+test('an alert tells the unit that the route declares, and none where there is none', async () => {
+  const withUnit = (r: DetectorReading): DetectorReading => ({
+    ...r,
+    values: r.values.map(value => ({ ...value, unit: '°C' }))
+  })
+  const spike = reading(200, 'pump-3', T0 + 100_000, { temperature: 97.1 })
+  const readings = [...quiet(200), spike, ...quiet(20, 2, 201)]
+  const units = async (all: DetectorReading[]) =>
+    (await eventsOf(detectorOf(), all)).map(({ data }) => data.unit)
+  expect(await units(readings.map(withUnit))).toEqual(['°C', '°C'])
+  expect(await units(readings)).toEqual([undefined, undefined])
+})
+
 test('an open alert is updated no more often than the interval, and its severity never falls', async () => {
   const shifted = quiet(60, 3, 200).map(r => ({
     ...r,

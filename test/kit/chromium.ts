@@ -3,6 +3,7 @@ import { once } from 'node:events'
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import path from 'node:path'
+import { setTimeout as pause } from 'node:timers/promises'
 import { type RawData, WebSocket } from 'ws'
 
 /*
@@ -41,6 +42,7 @@ export interface BrowserPage {
   key(name: string): Promise<void>
   /** PNG; the whole page or what a person sees of it. */
   picture(part?: 'page' | 'window'): Promise<Buffer>
+  close(): Promise<void>
 }
 
 export interface Browser {
@@ -140,13 +142,19 @@ async function openPage(link: DevTools, first: Partial<PageLook> = {}): Promise<
       return result.value
     },
     until: async (expression, deadlineMs = 20_000) => {
-      const asked = `new Promise(resolve => {
-        const until = performance.now() + ${deadlineMs}
-        const look = () => (${expression}) ? resolve(true)
-          : performance.now() > until ? resolve(false) : setTimeout(look, 50)
-        look()
-      })`
-      if (await page.run(asked)) return
+      const endAt = performance.now() + deadlineMs
+      let fault: unknown
+      // Asked again and again from here: a page that is being left answers nothing.
+      while (performance.now() < endAt) {
+        try {
+          if (await page.run(expression)) return
+          fault = undefined
+        } catch (error) {
+          fault = error
+        }
+        await pause(50)
+      }
+      if (fault !== undefined) throw fault
       const seen = await page.run<string>('document.body.innerText.slice(0, 1500)')
       throw new Error(`never true: ${expression}\nThe page says:\n${seen}`)
     },
@@ -162,6 +170,9 @@ async function openPage(link: DevTools, first: Partial<PageLook> = {}): Promise<
       const whole = part === 'page' ? { captureBeyondViewport: true, clip } : {}
       const { data } = await ask('Page.captureScreenshot', { format: 'png', ...whole })
       return Buffer.from(data, 'base64')
+    },
+    close: async () => {
+      await link.ask('Target.closeTarget', { targetId })
     }
   }
   await page.look(first)

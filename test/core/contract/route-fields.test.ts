@@ -53,7 +53,9 @@ test.each<[string, unknown, FieldConfig, object]>([
     { name: 'axes.1', scale: -1 },
     { metric: 'axes.1', value: -2 }
   ]
-])('%s', (_, payload, field, value) => expect(read(payload, [field])).toEqual([[value]]))
+])('a declared field is read as it says: %s', (_, payload, field, value) =>
+  expect(read(payload, [field])).toEqual([[value]])
+)
 
 test('with a topic metric a field is found under its full name first, then under its own', () => {
   const payload = { value: 3, peak: 5 }
