@@ -84,7 +84,7 @@ function exampleOf(command: string): string {
 
 /** Our script, our package or our unit. */
 const SYSTEM =
-  /^(?:sudo )?(?:(?<script>deploy\/\S+\.sh) --arch (amd64|arm64)|apt install \.\/(?<name>[a-z-]+)_(?<version>[\d.]+)_(amd64|arm64)\.deb|systemctl (enable --now|status|edit) (?<unit>fieldline-\w+))$/
+  /^(?:sudo )?(?:(?<script>deploy\/\S+\.sh) --arch (amd64|arm64)|apt install \.\/(?<name>[a-z-]+)_(?<version>[\d.]+)_(amd64|arm64)\.deb|systemctl (enable --now|status|edit|reload) (?<unit>fieldline-\w+))$/
 
 function existsInDeploy(command: string): boolean {
   const { script, name, version, unit } = SYSTEM.exec(command)?.groups ?? {}

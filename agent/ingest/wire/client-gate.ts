@@ -1,7 +1,7 @@
 import type { Duplex } from 'node:stream'
-import type { Clock } from '../../../core/runtime/clock.ts'
-import type { BudgetWaiter, ByteBudget } from './byte-budget.ts'
+import type { BudgetWaiter } from './byte-budget.ts'
 import { checkConnect } from './connect-check.ts'
+import type { GateHooks, GateOptions } from './gate-options.ts'
 import type { GatedClient } from './gated-client.ts'
 import {
   bodyStart,
@@ -14,25 +14,7 @@ import {
   UNFINISHED
 } from './packet-check.ts'
 import { PubackGroup } from './puback-group.ts'
-import { type PublishedPacket, publishedPacket } from './published-packet.ts'
-
-export interface GateHooks {
-  /** Whether aedes must see messages on this topic: somebody on this box has subscribed to it. */
-  isWatched(topic: string): boolean
-  /** Stores a message that nobody watches; `done` without an error means it may be acknowledged. */
-  publish(packet: PublishedPacket, done: (error?: Error | null) => void): void
-  /** The connection is about to be closed for this, a word for counters. */
-  refused(reason: 'packet_too_large' | 'packet_too_slow' | 'topic_malformed'): void
-  /** The CONNECT was answered with a refusal. */
-  answered(why: string): void
-}
-
-export interface GateOptions {
-  /** Of a packet's body. */
-  packetBytesMax: number
-  budget: ByteBudget
-  clock: Clock
-}
+import { publishedPacket } from './published-packet.ts'
 
 /** Read and handled in one turn; a longer packet is collected only once there is room for all of it. */
 const TURN_BYTES = 16 << 10

@@ -1,5 +1,6 @@
 import type { Duplex } from 'node:stream'
-import { ClientGate, type GateHooks, type GateOptions } from './client-gate.ts'
+import { ClientGate } from './client-gate.ts'
+import type { GateHooks, GateOptions } from './gate-options.ts'
 import type { ClientRegistry, GatedClient } from './gated-client.ts'
 
 const TEND_INTERVAL_MS = 1000

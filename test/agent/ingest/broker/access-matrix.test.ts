@@ -33,7 +33,7 @@ let digest = ''
 let costly = ''
 beforeAll(async () => {
   digest = await hashPassword('from file', { ln: 10, r: 8, p: 1 })
-  costly = await hashPassword('from file')
+  costly = await hashPassword('from file', { ln: 14, r: 8, p: 5 })
 })
 
 async function startHouse(anonymous: 'loopback' | 'never') {
@@ -259,7 +259,7 @@ test("a new users' file that cannot be used leaves all as it was", async () => {
 
 // --- A storm -------------------------------------------------------------------------------------
 
-test('while many passwords are verified, who is connected is answered, and all get in or are told to wait', async () => {
+test('while many passwords are verified, who is connected is answered, and nobody is told to come again', async () => {
   const usersFile = path.join(temporaryDirectory(), 'users')
   fs.writeFileSync(usersFile, `u:${costly}\n`)
   const { broker, open, connect } = await startBroker({ usersFile, connectionsMax: 1000 })
@@ -273,7 +273,6 @@ test('while many passwords are verified, who is connected is answered, and all g
       return device
     })
   )
-  await expect.poll(() => broker.status.refused.busy).toBeGreaterThan(30)
   let longest = 0
   for (let n = 0; n < 20; n++) {
     const from = performance.now()
@@ -286,5 +285,6 @@ test('while many passwords are verified, who is connected is answered, and all g
   const right = storm.filter((_, n) => n % 2 === 0)
   for (const device of right) await device.until(() => device.packets.length > 0)
   expect(new Set(right.map(({ packets }) => packets[0].body[1]))).toEqual(new Set([0]))
+  expect(broker.status.refused.busy).toBeUndefined()
   for (const device of storm) device.destroy()
 })

@@ -281,3 +281,33 @@ test('an address that is taken is one clear error, and nothing is left running',
   const listen = { host: '127.0.0.1', port: broker.port }
   await expect(startBroker({ listen })).rejects.toMatchObject({ code: 'ADDRESS_IN_USE' })
 })
+
+test('what was taken when the broker closes is acknowledged, and nothing more is taken', async () => {
+  const { broker, log, connect } = await startBroker()
+  const [device, exact] = [await connect({ clientId: 'a' }), await connect({ clientId: 'b' })]
+  log.held = true
+  const ids = Array.from({ length: 50 }, (_, n) => n + 1)
+  device.publish(...ids.map(id => ({ topic: 't', payload: `${id}`, qos: 1 as const, id })))
+  exact.publish(...ids.map(id => ({ topic: 't', payload: `${id}`, qos: 2 as const, id })))
+  await expect.poll(() => log.waiting).toBe(100)
+  const closed = broker.close()
+  device.publish({ topic: 't', payload: 'late', qos: 1, id: 99 })
+  log.held = false
+  log.sync()
+  await closed
+  await Promise.all([device.untilClosed(), exact.untilClosed()])
+  expect(device.acks()).toEqual(ids.map(id => `puback ${id}`))
+  expect(exact.acks()).toEqual(ids.map(id => `pubrec ${id}`))
+  expect(log.payloads()).not.toContain('late')
+})
+
+test('a log that takes nothing does not keep the broker from closing', async () => {
+  const { broker, log, connect } = await startBroker()
+  const device = await connect()
+  log.held = true
+  device.publish({ topic: 't', qos: 1, id: 1 })
+  await expect.poll(() => log.waiting).toBe(1)
+  await broker.close()
+  await device.untilClosed()
+  expect(device.acks()).toEqual([])
+})

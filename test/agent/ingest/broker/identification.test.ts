@@ -156,9 +156,7 @@ test('addresses are served in turn: many passwords of one keep another waiting f
     await new Promise(setImmediate)
   }
   await Promise.all(asked)
-  expect(answered.slice(0, 6)).toEqual(
-    ['1', '1', '2', '1', '2', '1'].map(host => `10.0.0.${host}`)
-  )
+  expect(answered.slice(0, 6)).toEqual(['1', '1', '2', '1', '2', '1'].map(host => `10.0.0.${host}`))
   expect(verifier.waiting).toBe(0)
 })
 

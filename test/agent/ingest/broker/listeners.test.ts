@@ -3,7 +3,8 @@ import fs from 'node:fs'
 import net from 'node:net'
 import mqtt from 'mqtt'
 import { expect, onTestFinished, test } from 'vitest'
-import { connectBytes } from '../../../kit/raw-mqtt.ts'
+import { WebSocket } from 'ws'
+import { connectBytes, publishBytes } from '../../../kit/raw-mqtt.ts'
 import { startBroker } from './broker-kit.ts'
 import { openTls, portOf, TlsFiles, WEBSOCKET } from './listener-kit.ts'
 
@@ -302,4 +303,46 @@ test('all listeners serve one broker, and all close with it', async () => {
     await expect(once(late, 'connect')).rejects.toThrow('ECONNREFUSED')
   }
   client.end(true)
+})
+
+test('a WebSocket that has gone keeps its place as long as what it has sent lies in memory', async () => {
+  const { broker, connect, log, intake } = await startBroker({
+    listeners: [WEBSOCKET],
+    connectionsMax: 2,
+    inflightBytesMax: 20_000
+  })
+  const messages = (count: number) =>
+    Array.from({ length: count }, (_, n) => ({
+      ...{ topic: 't', payload: Buffer.alloc(1000), qos: 1 as const },
+      id: n + 1
+    }))
+  log.held = true
+  const flood = await connect({ clientId: 'flood' })
+  flood.publish(...messages(60))
+  await expect.poll(() => intake.budget.contended).toBe(true)
+  const port = portOf(broker.status.listeners[1])
+  const openWebSocket = async () => {
+    const webSocket = new WebSocket(`ws://127.0.0.1:${port}/mqtt`, 'mqtt')
+    webSocket.on('error', () => {})
+    onTestFinished(() => webSocket.terminate())
+    await new Promise(resolve => {
+      webSocket.once('open', resolve)
+      webSocket.once('close', resolve)
+    })
+    return webSocket
+  }
+  const device = await openWebSocket()
+  device.send(connectBytes({ clientId: 'device' }))
+  await once(device, 'message')
+  device.send(Buffer.concat(messages(10).map(publishBytes)))
+  device.close()
+  await once(device, 'close')
+  expect((await openWebSocket()).readyState).toBe(WebSocket.CLOSED)
+  expect(broker.status.refused).toEqual({ connections: 1 })
+  log.held = false
+  log.sync()
+  await expect.poll(() => log.appended.length, { timeout: 10_000 }).toBe(70)
+  await expect.poll(() => broker.status.clients, { timeout: 10_000 }).toBe(1)
+  expect((await openWebSocket()).readyState).toBe(WebSocket.OPEN)
+  expect(intake.budget.used).toBe(0)
 })

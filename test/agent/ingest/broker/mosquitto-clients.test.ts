@@ -1,9 +1,12 @@
 import { spawn, spawnSync } from 'node:child_process'
 import { once } from 'node:events'
 import fs from 'node:fs'
+import net from 'node:net'
 import path from 'node:path'
+import mqtt from 'mqtt'
 import { expect, onTestFinished, test } from 'vitest'
 import { aclSchema } from '../../../../agent/ingest/broker/acl-config.ts'
+import { RawMqtt } from '../../../kit/raw-mqtt.ts'
 import { startBroker } from './broker-kit.ts'
 import { portOf, TlsFiles } from './listener-kit.ts'
 
@@ -123,3 +126,45 @@ withClients('a retained message waits for the next mosquitto_sub', async () => {
   await sub.exited
   expect(sub.output().trim()).toBe('1 on')
 })
+
+withClients('a PINGRESP that it did not ask for means nothing to a mosquitto_sub', async () => {
+  const port = await unaskedPongs()
+  const sub = run('mosquitto_sub', ['-p', `${port}`, '-t', 't', '-C', '1', '-W', SECONDS_MAX])
+  expect((await sub.exited)[0]).toBe(0)
+  expect(sub.output()).toBe('after them\n')
+})
+
+test('a PINGRESP that it did not ask for means nothing to a client of MQTT.js', async () => {
+  const client = mqtt.connect(`mqtt://127.0.0.1:${await unaskedPongs()}`, { reconnectPeriod: 0 })
+  onTestFinished(() => void client.end(true))
+  const faults: unknown[] = []
+  client.on('error', error => faults.push(error))
+  client.on('close', () => faults.push('close'))
+  client.subscribe('t')
+  const payload = await new Promise(resolve => {
+    client.once('message', (_topic, bytes) => resolve(bytes))
+  })
+  expect([String(payload), faults]).toEqual(['after them', []])
+})
+
+/** Welcomes, grants a subscription, and sends a hundred PINGRESPs before the first message. */
+async function unaskedPongs(): Promise<number> {
+  const server = net.createServer(socket => {
+    const device = new RawMqtt(socket)
+    const answer = async () => {
+      await device.until(() => device.names().includes('connect'))
+      device.send(Buffer.from([0x20, 2, 0, 0]), ...PONGS)
+      await device.until(() => device.names().includes('subscribe'))
+      const { body } = device.packets[device.names().indexOf('subscribe')]
+      device.send(...PONGS, Buffer.from([0x90, 3, body[0], body[1], 0]), ...PONGS)
+      device.publish({ topic: 't', payload: 'after them' })
+    }
+    answer().catch(() => {})
+  })
+  onTestFinished(() => void server.close())
+  server.listen(0, '127.0.0.1')
+  await once(server, 'listening')
+  return (server.address() as net.AddressInfo).port
+}
+
+const PONGS = Array<Buffer>(50).fill(Buffer.from([0xd0, 0]))

@@ -146,8 +146,7 @@ test('a client that is to be slower is not read, kept alive, and told so in adva
   expect([client.refreshed - refreshed, conn.written.length]).toEqual([31, 2])
   clock.at += 600_000
   gate.pauseFor(0)
-  await new Promise(resolve => setTimeout(resolve, 20))
-  expect([published.length, conn.written.length]).toEqual([1, 3])
+  await expect.poll(() => [published.length, conn.written.length]).toEqual([1, 3])
   conn.destroy()
 })
 
@@ -247,3 +246,125 @@ test('a client that goes leaves the entry of the one that has come in its place'
   await settle()
   expect(gates.connected).toBe(0)
 })
+
+test('a client that is to be slower keeps no room for its large packet meanwhile', async () => {
+  const { budget, clock, open, settle, published } = setUp(150_000)
+  const [slow, other] = [open(), open()]
+  await settle()
+  slow.gate.pauseFor(600_000)
+  slow.conn.push(message('a', 1, 'y'.repeat(100_000)).subarray(0, 60_000))
+  await settle()
+  expect([budget.used, budget.contended]).toEqual([0, false])
+  other.conn.push(message('b', 1, 'z'.repeat(100_000)))
+  await settle()
+  expect(published.map(({ topic }) => topic)).toEqual(['b'])
+  clock.at += 600_000
+  slow.gate.pauseFor(0)
+  slow.conn.push(message('a', 1, 'y'.repeat(100_000)).subarray(60_000))
+  await expect.poll(() => published.map(({ topic }) => topic)).toEqual(['b', 'a'])
+  for (const { conn } of [slow, other]) conn.destroy()
+  await expect.poll(() => budget.used).toBe(0)
+})
+
+test('a large packet of a client that reads nothing it is told gives way after 10 s, too', async () => {
+  const { clock, gates, open, settle, refused } = setUp(150_000)
+  const [deaf, other] = [open(), open()]
+  await settle()
+  deaf.conn._write = () => {}
+  const large = message('a', 1, 'y'.repeat(100_000))
+  deaf.conn.push(large.subarray(0, 50_000))
+  await settle()
+  // PINGRESPs in advance, as many as it takes to fill what waits to be sent.
+  clock.at += 40_000
+  for (let n = 0; n < 10_000 && !deaf.conn.writableNeedDrain; n++) {
+    clock.at += 40_000
+    deaf.conn.push(large.subarray(50_000, 50_001))
+    gates.tend()
+  }
+  expect(deaf.conn.writableNeedDrain).toBe(true)
+  deaf.conn.push(large.subarray(50_000))
+  await settle()
+  other.conn.push(large)
+  await settle()
+  gates.tend()
+  await settle()
+  expect(refused).toEqual(['packet_too_slow'])
+})
+
+test('when all is to end no message is taken any more, and those that were are waited for', async () => {
+  const { gates, open, settle, published, done } = setUp()
+  const { conn, gate } = open()
+  await settle()
+  conn.push(message('a', 1))
+  await settle()
+  gate.heldBytes = 10
+  let settled = false
+  const ending = gates.settle(60_000).then(() => {
+    settled = true
+  })
+  conn.push(Buffer.concat([PING, message('b', 2)]))
+  await new Promise(resolve => setTimeout(resolve, 30))
+  expect([settled, published.length]).toEqual([false, 1])
+  gate.heldBytes = 0
+  done[0]()
+  await ending
+  expect(conn.written).toEqual([Buffer.from([0xd0, 0]), Buffer.from([0x40, 2, 0, 1])])
+})
+
+const OF_OTHERS = 150_000
+const LARGE = publishBytes({ topic: 'a', payload: 'y'.repeat(100_000), qos: 1 })
+/** What brings a client there. */
+const STATES: [string, (kit: ReturnType<typeof setUp>, opened: Opened) => unknown][] = [
+  ['has sent nothing more', () => {}],
+  ['is in the middle of a packet', (_, { conn }) => conn.push(LARGE.subarray(0, 9))],
+  ['keeps room for a large packet', (_, { conn }) => conn.push(LARGE.subarray(0, 50_000))],
+  [
+    'waits for room',
+    ({ budget }, { conn }) => {
+      budget.take(OF_OTHERS)
+      conn.push(LARGE.subarray(0, 50_000))
+    }
+  ],
+  [
+    'waits for its turn',
+    ({ budget }, { conn, gate }) => {
+      budget.take(OF_OTHERS)
+      gate.heldBytes = 5_000
+      conn.push(Buffer.concat(Array.from({ length: 20 }, (_, n) => message('a', n + 1))))
+    }
+  ],
+  [
+    'is to be slower',
+    (_, { conn, gate }) => {
+      gate.pauseFor(1_000)
+      conn.push(message('a', 1))
+    }
+  ],
+  [
+    'has packets in aedes',
+    (_, { conn }) =>
+      conn.push(Buffer.concat(Array.from({ length: 100 }, (_, n) => message('watched/a', n + 1))))
+  ],
+  ['has messages on their way to the log', (_, { conn }) => conn.push(message('a', 1))]
+]
+type Opened = ReturnType<ReturnType<typeof setUp>['open']>
+
+test.each(STATES)(
+  'a connection that ends while it %s leaves nothing in the budget',
+  async (name, bring) => {
+    const kit = setUp(150_000)
+    const { budget, gates, open, settle, done } = kit
+    const opened = open()
+    await settle()
+    bring(kit, opened)
+    await settle()
+    const ofOthers = name.startsWith('waits') ? OF_OTHERS : 0
+    opened.conn.destroy()
+    await settle()
+    // What aedes and the log are done with afterwards finds nobody.
+    for (let n = 0; n < 100; n++) opened.client._nextBatch()
+    for (const then of done) then()
+    await settle()
+    expect([budget.used - ofOthers, budget.contended, gates.size]).toEqual([0, false, 0])
+  }
+)
