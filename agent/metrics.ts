@@ -3,11 +3,9 @@ import type { LogStatus } from '../core/log/log.ts'
 import { type Metrics, oneOf } from '../core/runtime/metrics.ts'
 import type { Agent } from './agent.ts'
 import type { SinkStatus } from './alerts/alert-reader.ts'
+import { PUBACK_BUCKETS } from './ingest/intake.ts'
 import type { AgentStatus } from './status.ts'
 import { PRODUCE_BUCKETS } from './uplink/lane-view.ts'
-
-/** Seconds; a PUBACK waits for one sync, an SD card's may take half a second. */
-const PUBACK_BUCKETS = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5]
 
 const LANE_STATES: readonly AgentStatus['lanes'][string]['state'][] = [
   'connecting',
@@ -37,10 +35,11 @@ export function registerAgentMetrics(metrics: Metrics, agent: Agent): void {
 type Status = () => AgentStatus
 
 function registerIngestMetrics(metrics: Metrics, agent: Agent, status: Status): void {
-  agent.intake.onStored = metrics.histogram(
+  metrics.histogramOf(
     'fieldline_puback_wait_seconds',
     'From the arrival of a QoS 1 or 2 message to the sync that allows its acknowledgement.',
-    PUBACK_BUCKETS
+    PUBACK_BUCKETS,
+    () => agent.intake.waits.totals
   )
   metrics.counters('fieldline_messages_stored_total', 'Messages in the log, by QoS.', 'qos', () => {
     const [qos0, qos1, qos2] = agent.intake.counters.stored

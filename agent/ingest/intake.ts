@@ -4,9 +4,13 @@ import {
   type StoredMessage
 } from '../../core/contract/stored-message.ts'
 import type { DurableLog } from '../../core/log/log.ts'
+import { BucketCounts } from '../../core/runtime/bucket-counts.ts'
 import type { Clock } from '../../core/runtime/clock.ts'
 import type { ClockSync } from '../clock-sync.ts'
 import { ByteBudget } from './wire/byte-budget.ts'
+
+/** Seconds; a PUBACK waits for one sync, an SD card's may take half a second. */
+export const PUBACK_BUCKETS = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5]
 
 /** A PUBLISH as either door hands it in: the stored message without the stamp of its receipt. */
 export type IncomingMessage = Omit<
@@ -45,8 +49,8 @@ export class Intake {
   /** Over all connections: what waits for its sync, and what the doors hold of unfinished packets. */
   readonly budget: ByteBudget
   readonly #monotonic: () => number
-  /** Told how long a message waited for its sync, s. */
-  onStored: (seconds: number) => void = () => {}
+  /** How long a QoS 1 or 2 message waited for its sync, s. */
+  readonly waits = new BucketCounts(PUBACK_BUCKETS)
   #inflightBytes = 0
 
   constructor(log: DurableLog, clockSync: ClockSync, inflightBytesMax: number, clock: Clock) {
@@ -105,7 +109,8 @@ export class Intake {
       await this.#log.append([record])
       this.counters.stored[message.qos]++
       this.counters.storedBytes += record.length
-      this.onStored((this.#monotonic() - from) / 1000)
+      // Nobody waits for a QoS 0 message.
+      if (message.qos > 0) this.waits.observe((this.#monotonic() - from) / 1000)
     } catch (error) {
       this.counters.refused++
       throw error
