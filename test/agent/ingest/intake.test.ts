@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest'
-import type { IncomingMessage } from '../../../agent/ingest/intake.ts'
+import { type IncomingMessage, PUBACK_BUCKETS } from '../../../agent/ingest/intake.ts'
 import { HeldLog, intakeOf } from './held-log.ts'
 
 function message(changes: Partial<IncomingMessage> = {}): IncomingMessage {
