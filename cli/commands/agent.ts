@@ -1,4 +1,5 @@
 import path from 'node:path'
+import { setImmediate as nextTurn } from 'node:timers/promises'
 import { Command, Option } from 'commander'
 import { Agent } from '../../agent/agent.ts'
 import { listenersOf } from '../../agent/ingest/broker/config.ts'
@@ -76,6 +77,8 @@ async function runAgent(flags: ConfigFlags & { config?: string }): Promise<void>
     ...listenersOf(config.mqtt).map(({ listen }) => listen),
     config.http.listen
   ])
+  // A signal that came while all this was loaded is told by the event loop, which has not turned since.
+  await nextTurn()
   if (signals.stopAsked) process.exit(0)
 
   const agent = await Agent.start({

@@ -276,7 +276,7 @@ test('a large packet of a client that reads nothing it is told gives way after 1
   await settle()
   // PINGRESPs in advance, as many as it takes to fill what waits to be sent.
   clock.at += 40_000
-  for (let n = 0; n < 10_000 && !deaf.conn.writableNeedDrain; n++) {
+  for (let n = 0; n < 50_000 && !deaf.conn.writableNeedDrain; n++) {
     clock.at += 40_000
     deaf.conn.push(large.subarray(50_000, 50_001))
     gates.tend()
