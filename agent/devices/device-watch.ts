@@ -53,7 +53,8 @@ export interface DeviceWatchOptions {
 const SAVE_INTERVAL_MS = 600_000
 /** A fraction of a second of reading; what is farther back was delivered, and is not counted. */
 const CATCH_UP_RECORDS_MAX = 100_000
-const FOLLOW_INTERVAL_MS = 1_000
+/** Short, or what a second brings would hold up PUBACKs all at once. */
+const FOLLOW_INTERVAL_MS = 100
 const READ = { bytesMax: 256 << 10, recordsMax: 512 } as const
 
 /**
