@@ -55,6 +55,8 @@ const SAVE_INTERVAL_MS = 600_000
 const CATCH_UP_RECORDS_MAX = 100_000
 /** Short, or what a second brings would hold up PUBACKs all at once. */
 const FOLLOW_INTERVAL_MS = 100
+/** While it is behind, of the time that a batch took: devices come first, and what is too much is not counted. */
+const REST_FACTOR = 6
 const READ = { bytesMax: 256 << 10, recordsMax: 512 } as const
 
 /**
@@ -191,10 +193,13 @@ export class DeviceWatch {
     while (!signal.aborted) {
       const batch = await this.#reader.read({ ...READ, signal })
       if (!batch) break
+      const fromMs = performance.now()
       this.#take(batch)
       this.#reader.commit(batch.end)
       // A burst is one look: the last message of each topic is decoded.
-      if (batch.end.offset >= this.#control.durableEnd) await pause(followIntervalMs, signal)
+      const isBehind = batch.end.offset < this.#control.durableEnd
+      const restMs = isBehind ? REST_FACTOR * (performance.now() - fromMs) : followIntervalMs
+      await pause(restMs, signal)
     }
     await this.#readUpTo(this.#control.durableEnd)
     this.#reader.commit(this.#reader.position)
