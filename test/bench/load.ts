@@ -106,9 +106,11 @@ function run(index: number): void {
   socket.on('data', chunk => {
     const nowMs = performance.now()
     rest = rest.length > 0 ? Buffer.concat([rest, chunk]) : chunk
-    // CONNACK and PUBACK are four bytes each.
+    // CONNACK and PUBACK are four bytes each; a PINGRESP, told in advance to who has to wait, is two.
     let at = 0
-    for (; at + 4 <= rest.length; at += 4) {
+    for (let bytes = 4; at + bytes <= rest.length; at += bytes) {
+      bytes = rest[at] === 0xd0 ? 2 : 4
+      if (at + bytes > rest.length) break
       if (rest[at] === 0x20) welcome()
       if (rest[at] !== 0x40) continue
       const id = rest.readUInt16BE(at + 2)
