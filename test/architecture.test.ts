@@ -37,7 +37,9 @@ interface Door {
 const DOORS: Readonly<Record<string, Door>> = {
   aedes: { through: /^agent\/ingest\/broker\/embedded-broker\.ts$/ },
   mqtt: { through: /^(agent\/ingest\/upstream\/upstream-client|firmware-sim\/device)\.ts$/ },
-  ws: { through: /^agent\/ingest\/broker\/websocket\.ts$/ },
+  'mqtt-packet': { through: /^cli\/dry-run\/mqtt-talk\.ts$/ },
+  // A server's door and a client's.
+  ws: { through: /^(agent\/ingest\/broker|cli\/dry-run)\/websocket\.ts$/ },
   kafkajs: { through: /^core\/kafka\/|(^|\/)kafka-[a-z0-9-]+\.ts$/ },
   // Its inner modules are mended at load, nowhere else.
   'kafkajs/': { through: /^core\/kafka\// },

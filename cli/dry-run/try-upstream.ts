@@ -3,14 +3,17 @@ import type { UpstreamConfig } from '../../agent/ingest/upstream/config.ts'
 import { messageOf } from '../../core/runtime/errors.ts'
 import { secretText } from '../../core/runtime/secrets.ts'
 import { readTlsFiles } from '../../core/runtime/tls-files.ts'
+import { refusalOf } from './mqtt-refusal.ts'
 import { MqttTalk } from './mqtt-talk.ts'
-import { connectPacket, disconnectPacket, refusalOf, subscribePacket } from './mqtt-words.ts'
 import { type Probe, Trial } from './probe.ts'
 import { reach } from './reach.ts'
+import { openWebsocket } from './websocket.ts'
 
 const PORTS: Readonly<Record<string, number>> = { mqtt: 1883, mqtts: 8883, ws: 80, wss: 443 }
-const CONNACK = 2
-const SUBACK = 9
+const KEEP_ALIVE_S = 30
+const SUBSCRIBE_ID = 1
+/** MQTT 5 §3.8.3.1: no retained messages at the subscription. */
+const RETAIN_NONE = 2
 /** From here on a code of a SUBACK is a refusal. */
 const REFUSED = 0x80
 
@@ -39,13 +42,11 @@ export async function tryUpstream(
   if (!socket) return trial.end()
   try {
     const version5 = upstream.mqttVersion === '5'
-    const talk = await MqttTalk.open(socket, {
-      ...{ version5, deadlineAt, host: url.host },
-      ...(scheme.startsWith('ws') ? { path: url.pathname } : {})
-    })
+    const stream = scheme.startsWith('ws') ? await openWebsocket(socket, url, deadlineAt) : socket
+    const talk = new MqttTalk(stream, { version5, deadlineAt })
     await login(talk, upstream, version5, trial)
     if (!trial.failed) await subscribe(talk, upstream.topics, version5, trial)
-    talk.say(disconnectPacket())
+    talk.say({ cmd: 'disconnect' })
   } catch (error) {
     trial.fail(messageOf(error))
   } finally {
@@ -74,15 +75,15 @@ async function login(
 ): Promise<void> {
   const clientId = `fieldline-dry-run-${randomBytes(3).toString('hex')}`
   const secret = password === undefined ? undefined : secretText(password)
-  talk.say(
-    connectPacket({
-      ...{ clientId, version5 },
-      ...(username === undefined ? {} : { username }),
-      ...(secret === undefined ? {} : { password: secret })
-    })
-  )
-  const { codes } = await talk.answer(CONNACK)
-  if (codes[0] !== 0) trial.fail(refusalOf(codes[0]))
+  talk.say({
+    ...{ cmd: 'connect', protocolId: 'MQTT', protocolVersion: version5 ? 5 : 4, clientId },
+    // No session expiry: the session ends with the connection.
+    ...{ clean: true, keepalive: KEEP_ALIVE_S },
+    ...(username === undefined ? {} : { username }),
+    ...(secret === undefined ? {} : { password: Buffer.from(secret) })
+  })
+  const { returnCode, reasonCode = returnCode ?? 0 } = await talk.answer('connack')
+  if (reasonCode !== 0) trial.fail(refusalOf(reasonCode))
   else trial.fact(`login accepted${username === undefined ? ' without a user' : ''}`)
 }
 
@@ -96,9 +97,13 @@ async function subscribe(
   const shared = topics.length - asked.length
   if (shared > 0) trial.fact(`${shared} shared subscriptions not tried`)
   if (asked.length === 0) return
-  talk.say(subscribePacket(asked, version5))
-  const { codes } = await talk.answer(SUBACK)
-  const refused = asked.filter((_, index) => codes[index] >= REFUSED)
+  talk.say({
+    ...{ cmd: 'subscribe', messageId: SUBSCRIBE_ID },
+    // Quality 0: whatever comes meanwhile is nobody's loss.
+    subscriptions: asked.map(topic => ({ topic, qos: 0, ...(version5 ? { rh: RETAIN_NONE } : {}) }))
+  })
+  const { granted } = await talk.answer('suback')
+  const refused = asked.filter((_, index) => Number(granted[index]) >= REFUSED)
   for (const topic of refused) {
     trial.fail(
       `the broker refuses the subscription '${topic}': give this user the right to read it`

@@ -1,8 +1,10 @@
+import { once } from 'node:events'
 import fs from 'node:fs'
 import net from 'node:net'
 import path from 'node:path'
 import tls from 'node:tls'
 import { expect, onTestFinished, test } from 'vitest'
+import { WebSocketServer } from 'ws'
 import { check } from '../../cli/check/check.ts'
 import { type FieldlineConfig, fieldlineSchema } from '../../cli/config.ts'
 import { type DryRun, dryRun } from '../../cli/dry-run/dry-run.ts'
@@ -148,32 +150,46 @@ test('MQTT 5 and shared subscriptions are spoken, shared ones left alone', async
 })
 
 test('an upstream over WebSocket is tried as far as its subscriptions', async () => {
-  const paths: string[] = []
-  const server = net.createServer(socket => {
-    let upgraded = false
-    socket.on('error', () => {})
-    socket.on('data', bytes => {
-      if (!upgraded) {
-        paths.push(bytes.toString('latin1').split(' ')[1])
-        socket.write('HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\n\r\n')
-        upgraded = true
-        return
-      }
-      // Of a masked frame shorter than 126 bytes: two of head, four of mask.
-      const type = (bytes[6] ^ bytes[2]) >> 4
+  const paths: (string | undefined)[] = []
+  const server = new WebSocketServer({ host: HOST, port: 0 })
+  server.on('connection', (socket, { url }) => {
+    paths.push(url)
+    socket.on('message', (bytes: Buffer) => {
       const answers: Record<number, number[]> = { 1: [0x20, 2, 0, 0], 8: [0x90, 4, 0, 1, 0, 0] }
-      const answer = answers[type]
-      if (answer) socket.write(Buffer.from([0x82, answer.length, ...answer]))
+      const answer = answers[bytes[0] >> 4]
+      if (answer) socket.send(Buffer.from(answer))
     })
   })
-  await new Promise<void>(resolve => server.listen(0, HOST, resolve))
-  onTestFinished(() => void server.close())
+  await once(server, 'listening')
+  onTestFinished(() => server.close())
   const { port } = server.address() as net.AddressInfo
   const report = await dryRun(configOf(upstream(`ws://${HOST}:${port}/mqtt`)), 3_000)
   expect(probesOf(report, 'upstream')).toMatchObject([
     { state: 'ok', facts: [expect.anything(), '2 of 2 subscriptions allowed'] }
   ])
   expect(paths).toEqual(['/mqtt'])
+})
+
+test('what answers and is no WebSocket is told: another path, an end, silence', async () => {
+  const told = async (answer: (socket: net.Socket) => void) => {
+    const server = net.createServer(socket => {
+      socket.on('error', () => {})
+      socket.once('data', () => answer(socket))
+    })
+    server.listen(0, HOST)
+    await once(server, 'listening')
+    onTestFinished(() => void server.close())
+    const { port } = server.address() as net.AddressInfo
+    const report = await dryRun(configOf(upstream(`ws://${HOST}:${port}/mqtt`)), 1_500)
+    return probesOf(report, 'upstream')[0].problems
+  }
+  expect(await told(socket => socket.end('HTTP/1.1 404 Not Found\r\n\r\n'))).toEqual([
+    'it answers 404 instead of a WebSocket: correct the path'
+  ])
+  expect(await told(socket => socket.destroy())).toEqual([
+    expect.stringContaining('it closes the connection instead of a WebSocket')
+  ])
+  expect(await told(() => {})).toEqual(['it does not answer the request for a WebSocket'])
 })
 
 test('a login that an upstream refuses is told in words, without the password', async () => {
