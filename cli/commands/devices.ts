@@ -15,7 +15,7 @@ import { durationText } from '../log/text.ts'
 import { StatusClient } from '../status/status-client.ts'
 import { DEFAULT_URL, targetOf } from '../status/target.ts'
 import { paintFor } from '../terminal/paint.ts'
-import { watch } from '../terminal/watch.ts'
+import { requireTerminal, watch } from '../terminal/watch.ts'
 
 const LIMIT = 100
 
@@ -113,9 +113,7 @@ function refuseContradictions(url: string | undefined, flags: DevicesFlags): voi
   if (pair.length > 0) {
     throw new OperationalError('USAGE', `${pair.join(' and ')} do not go together.`)
   }
-  if (watch && !process.stdout.isTTY) {
-    throw new OperationalError('USAGE', '--watch needs a terminal; --json is for scripts.')
-  }
+  if (watch) requireTerminal()
 }
 
 function parseLimit(text: string): number {

@@ -18,6 +18,7 @@ import { watchFleet } from '../fleet/watch.ts'
 import { standardOutput } from '../log/output.ts'
 import { checkBrokersResolve } from '../preflight.ts'
 import { paintFor } from '../terminal/paint.ts'
+import { requireTerminal } from '../terminal/watch.ts'
 
 const EXIT_STATE = 3
 
@@ -119,9 +120,7 @@ function refuseContradictions({ json, watch, forget, failOn }: FleetFlags): void
   if (both.length > 0) {
     throw new OperationalError('USAGE', `${both.join(' and ')} do not go together.`)
   }
-  if (watch && !process.stdout.isTTY) {
-    throw new OperationalError('USAGE', '--watch needs a terminal; --json is for scripts.')
-  }
+  if (watch) requireTerminal()
 }
 
 /** Only who is known, by its whole name, and says nothing any more: else it would be back at once. */

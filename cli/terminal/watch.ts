@@ -1,5 +1,5 @@
 import { setTimeout as wait } from 'node:timers/promises'
-import { messageOf } from '../../core/runtime/errors.ts'
+import { messageOf, OperationalError } from '../../core/runtime/errors.ts'
 import { FullScreen, type FullScreenOptions } from './full-screen.ts'
 import { clip, type Paint } from './text.ts'
 
@@ -15,6 +15,12 @@ export interface WatchOptions extends Pick<FullScreenOptions, 'input' | 'output'
 const DRAW_MS = 2_000
 const SIGNALS = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const
 const CTRL_C = '\x03'
+
+/** @throws {OperationalError} USAGE: there is nothing to draw on. */
+export function requireTerminal(): void {
+  if (process.stdout.isTTY) return
+  throw new OperationalError('USAGE', '--watch needs a terminal; --json is for scripts.')
+}
 
 /** Shows a table until the person has seen enough: `q`, Ctrl-C or a signal. */
 export async function watch(options: WatchOptions): Promise<void> {

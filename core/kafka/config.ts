@@ -3,18 +3,9 @@ import { isLoopbackHost, parseAddress } from '../runtime/address.ts'
 import { count, duration, text } from '../runtime/config-fields.ts'
 import { rotatingSecret } from '../runtime/secret-fields.ts'
 import type { Secret } from '../runtime/secrets.ts'
+import { tlsFileFields } from '../runtime/tls-fields.ts'
 
-const tls = z.strictObject({
-  ca: text()
-    .optional()
-    .describe("PEM file (or text) of the authorities to trust instead of the system's"),
-  cert: text()
-    .optional()
-    .describe('PEM file (or text) of the client certificate, its chain with it'),
-  key: rotatingSecret()
-    .optional()
-    .describe("PEM file (or text) of the client certificate's private key")
-})
+const tls = z.strictObject(tlsFileFields)
 
 const sasl = z.strictObject({
   mechanism: z

@@ -1,15 +1,15 @@
 import { createHash } from 'node:crypto'
 import fs from 'node:fs'
-import tls from 'node:tls'
-import { messageOf, systemCode } from '../runtime/errors.ts'
+import type tls from 'node:tls'
+import { messageOf } from '../runtime/errors.ts'
 import { type Secret, secretText } from '../runtime/secrets.ts'
+import { pemOf, secureContextOf, TlsFilesError, unreadableFile } from '../runtime/tls-files.ts'
 import type { KafkaConnection } from './client.ts'
 import type { ClientCredentialsConfig, KafkaConfig } from './config.ts'
 import { TokenCache } from './oauth.ts'
 import { mskToken } from './oauth-aws.ts'
 import { fetchToken } from './oauth-client-credentials.ts'
 import { oauthLogin } from './oauth-login.ts'
-import { pemOf } from './pem.ts'
 import { KafkaSecurityError } from './security-errors.ts'
 
 const LOOK_INTERVAL_MS = 5_000
@@ -63,27 +63,10 @@ export class KafkaCredentials {
    */
   secureContext(): tls.SecureContext {
     const files = typeof this.#config.tls === 'object' ? this.#config.tls : {}
-    const pem = (field: string, value: string | undefined): string | undefined => {
-      if (value === undefined) return undefined
-      try {
-        return pemOf(value, this.#readFile)
-      } catch (error) {
-        throw unusable(`kafka.tls.${field}: ${reasonOf(error)}`)
-      }
-    }
-    const key = files.key && this.#secret('kafka.tls.key', files.key, 'TLS_FILES_UNUSABLE')
     try {
-      return tls.createSecureContext({
-        ca: pem('ca', files.ca),
-        cert: pem('cert', files.cert),
-        key: pem('key', key)
-      })
+      return secureContextOf(files, 'kafka.tls', this.#readFile)
     } catch (error) {
-      if (error instanceof KafkaSecurityError) throw error
-      // OpenSSL's words hold nothing of the files.
-      throw unusable(
-        `kafka.tls: the files cannot be used (${messageOf(error)}): each must be PEM, and key must belong to cert`
-      )
+      throw error instanceof TlsFilesError ? unusable(error.message) : error
     }
   }
 
@@ -101,7 +84,7 @@ export class KafkaCredentials {
       return oauthLogin(() => tokens.value())
     }
     const { mechanism, username, password } = sasl
-    const read = () => this.#secret('kafka.sasl.password', password, 'SECRET_UNREADABLE')
+    const read = () => this.#secret('kafka.sasl.password', password)
     return {
       mechanism: mechanism as 'plain',
       username,
@@ -117,21 +100,21 @@ export class KafkaCredentials {
     try {
       ca = tokenCa === undefined ? undefined : pemOf(tokenCa, this.#readFile)
     } catch (error) {
-      throw unusable(`kafka.sasl.token_ca: ${reasonOf(error)}`)
+      throw unusable(`kafka.sasl.token_ca: ${unreadableFile(error)}`)
     }
     return fetchToken({
       ...{ tokenUrl, clientId },
-      clientSecret: this.#secret('kafka.sasl.client_secret', clientSecret, 'SECRET_UNREADABLE'),
+      clientSecret: this.#secret('kafka.sasl.client_secret', clientSecret),
       ...(scope === undefined ? {} : { scope }),
       ...(ca === undefined ? {} : { ca })
     })
   }
 
-  #secret(field: string, secret: Secret, code: 'SECRET_UNREADABLE' | 'TLS_FILES_UNUSABLE'): string {
+  #secret(field: string, secret: Secret): string {
     try {
       return secretText(secret, this.#readFile)
     } catch (error) {
-      throw new KafkaSecurityError(code, `${field}: ${messageOf(error)}`)
+      throw new KafkaSecurityError('SECRET_UNREADABLE', `${field}: ${messageOf(error)}`)
     }
   }
 
@@ -165,10 +148,6 @@ export class KafkaCredentials {
 
 function unusable(message: string): KafkaSecurityError {
   return new KafkaSecurityError('TLS_FILES_UNUSABLE', message)
-}
-
-function reasonOf(error: unknown): string {
-  return `the file cannot be read (${systemCode(error) ?? messageOf(error)})`
 }
 
 function readText(path: string): string {

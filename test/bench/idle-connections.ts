@@ -1,4 +1,5 @@
 import net from 'node:net'
+import { connectBytes } from '../kit/raw-mqtt.ts'
 
 /*
  * Devices that are connected and have nothing to say but a PINGREQ now and then. Says `ready` once all
@@ -7,6 +8,7 @@ import net from 'node:net'
  *   node idle-connections.js PORT COUNT
  */
 
+const KEEP_ALIVE_S = 60
 const PING_MS = 30_000
 /** Connecting at a time: a listener's queue is short. */
 const AT_ONCE = 50
@@ -17,15 +19,9 @@ let welcome = 0
 
 function connect(): void {
   if (begun === count) return
-  const id = Buffer.from(`idle-${begun++}`)
-  const body = Buffer.concat([
-    Buffer.from([0, 4]),
-    Buffer.from('MQTT'),
-    Buffer.from([4, 2, 0, 60, 0, id.length]),
-    id
-  ])
+  const hello = connectBytes({ clientId: `idle-${begun++}`, keepAliveS: KEEP_ALIVE_S })
   const socket = net.connect(port, '127.0.0.1', () => {
-    socket.write(Buffer.concat([Buffer.from([0x10, body.length]), body]))
+    socket.write(hello)
   })
   socket.once('data', () => {
     setInterval(() => socket.write(Buffer.from([0xc0, 0])), PING_MS)

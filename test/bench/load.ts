@@ -1,4 +1,5 @@
 import net from 'node:net'
+import { connectBytes, publishBytes } from '../kit/raw-mqtt.ts'
 import { keyOf, Payload, topicOf } from './payload.ts'
 
 /*
@@ -37,31 +38,16 @@ let acknowledged = 0
 let open = connections
 let stopping = false
 
-function remainingLength(value: number): number[] {
-  return value < 128 ? [value] : [(value % 128) | 128, ...remainingLength(Math.floor(value / 128))]
-}
-
-function text(value: string): Buffer {
-  const bytes = Buffer.from(value)
-  return Buffer.concat([Buffer.from([bytes.length >> 8, bytes.length & 255]), bytes])
-}
-
-function packet(first: number, body: Buffer): Buffer {
-  return Buffer.concat([Buffer.from([first, ...remainingLength(body.length)]), body])
-}
-
 function run(index: number): void {
   const name = `bench-${process.pid}-${index}`
-  const topic = text(topicOf(name))
-  const template = packet(0x32, Buffer.concat([topic, Buffer.alloc(2), payload.bytes]))
+  const template = publishBytes({ topic: topicOf(name), payload: payload.bytes, qos: 1 })
   const payloadAt = template.length - payload.bytes.length
   const sentMs = new Map<number, number>()
   let next = 1
   let sent = 0
   let rest: Buffer = Buffer.alloc(0)
   const socket = net.connect(port, '127.0.0.1', () => {
-    const head = Buffer.concat([text('MQTT'), Buffer.from([4, 2, 0, 60]), text(name)])
-    socket.write(packet(0x10, head))
+    socket.write(connectBytes({ clientId: name, keepAliveS: 60 }))
   })
   socket.setNoDelay(true)
 

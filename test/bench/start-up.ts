@@ -4,9 +4,8 @@ import net from 'node:net'
 import os from 'node:os'
 import path from 'node:path'
 import { setTimeout as pause } from 'node:timers/promises'
-import { pathToFileURL } from 'node:url'
 import { freePort } from '../../cli/local-kafka.ts'
-import { packageRoot } from '../../core/runtime/package-root.ts'
+import { connectBytes, publishBytes } from '../kit/raw-mqtt.ts'
 import type { BenchOptions } from './options.ts'
 import { cpuSecondsOf, rssMibOf } from './process-usage.ts'
 import { medianBy, round2 } from './report.ts'
@@ -18,9 +17,8 @@ const WAIT_MS_MAX = 60_000
 const POLL_MS = 2
 const ASKED = { pubackMs: 1_000, rssMib: { auto: 110, off: 90 } }
 
-/** MQTT 3.1.1: a clean session of `bench`, and one reading at QoS 1. */
-const CONNECT = packetOf(0x10, [text('MQTT'), Buffer.from([4, 2, 0, 60]), text('bench')])
-const PUBLISH = packetOf(0x32, [text('telemetry/p/d'), Buffer.from([0, 1]), Buffer.from('{"t":1}')])
+const CONNECT = connectBytes({ clientId: 'bench', keepAliveS: 60 })
+const PUBLISH = publishBytes({ topic: 'telemetry/p/d', payload: '{"t":1}', qos: 1 })
 
 interface Start {
   pubackMs: number
@@ -79,13 +77,8 @@ function agentArgs(port: number, threads: string) {
 }
 
 function bareArgs(port: number) {
-  const aedes = pathToFileURL(path.join(packageRoot(), 'node_modules/aedes/aedes.js')).href
-  const source = `import('node:net').then(async net => {
-    const { Aedes } = await import('${aedes}')
-    const broker = await Aedes.createBroker()
-    net.createServer(broker.handle).listen(${port}, '127.0.0.1')
-  })`
-  return { scratch: makeScratch('bare'), args: ['-e', source] }
+  const broker = path.join(import.meta.dirname, 'plain-broker.js')
+  return { scratch: makeScratch('bare'), args: [broker, String(port)] }
 }
 
 async function startOne(
@@ -138,14 +131,4 @@ function acknowledges(port: number): Promise<boolean> {
       else if (kind === 4) settle(true)
     })
   })
-}
-
-function text(value: string): Buffer {
-  return Buffer.concat([Buffer.from([0, value.length]), Buffer.from(value)])
-}
-
-/** Of fewer than 128 bytes. */
-function packetOf(first: number, parts: Buffer[]): Buffer {
-  const body = Buffer.concat(parts)
-  return Buffer.concat([Buffer.from([first, body.length]), body])
 }

@@ -16,6 +16,8 @@ export interface RawPacket {
 export interface ConnectFields {
   clientId?: string
   clean?: boolean
+  /** 0, the default: none. */
+  keepAliveS?: number
   /** 4 is MQTT 3.1.1, 5 is MQTT 5. */
   version?: number
   username?: string
@@ -158,6 +160,7 @@ export class RawMqtt {
 
 export function connectBytes(fields: ConnectFields = {}): Buffer {
   const { clientId = 'device', clean = true, version = 4, username, password, will } = fields
+  const { keepAliveS = 0 } = fields
   const flags =
     (clean ? 0x02 : 0) |
     (will ? 0x04 | ((will.qos ?? 0) << 3) | (will.retain ? 0x20 : 0) : 0) |
@@ -166,7 +169,7 @@ export function connectBytes(fields: ConnectFields = {}): Buffer {
   return packetBytes(
     0x10,
     textBytes('MQTT'),
-    Buffer.from([version, flags, 0, 0]),
+    Buffer.from([version, flags, keepAliveS >> 8, keepAliveS & 0xff]),
     ...(version === 5 ? [Buffer.from([0])] : []),
     textBytes(clientId),
     ...(will ? [textBytes(will.topic), textBytes(will.payload)] : []),

@@ -2,6 +2,7 @@ import { z } from 'zod'
 import { isAlertTopic } from '../../../core/contract/topics.ts'
 import { count, duration, name, refuseRepeated, text } from '../../../core/runtime/config-fields.ts'
 import { rotatingSecret } from '../../../core/runtime/secret-fields.ts'
+import { tlsFileFields } from '../../../core/runtime/tls-fields.ts'
 
 const SCHEMES = ['mqtt', 'mqtts', 'ws', 'wss']
 const DAY_MS = 86_400_000
@@ -11,15 +12,7 @@ const KEEP_ALIVE_MS_MAX = 65_535_000
 const SESSION_DEFAULT_MS = 7 * DAY_MS
 
 const tlsSchema = z.strictObject({
-  ca: text()
-    .optional()
-    .describe("PEM file (or text) of the authorities to trust instead of the system's"),
-  cert: text()
-    .optional()
-    .describe('PEM file (or text) of the client certificate, its chain with it'),
-  key: rotatingSecret()
-    .optional()
-    .describe("PEM file (or text) of the client certificate's private key"),
+  ...tlsFileFields,
   servername: text()
     .optional()
     .describe("Name that the broker's certificate must have, where it is not the URL's host"),
