@@ -300,7 +300,7 @@ export class Detector {
           detector: detectorOf(scorer)
         })
         const unit = this.#quality.scoredUnit(slot, telling.unit)
-        this.#tell(series, verdict, { ...hit, eventId, agentId, late, details, unit })
+        this.#tell(series, verdict, { eventId, agentId, late, details, unit, ...hit })
       }
     }
     if (this.#muting.pausesLearning(series, 'anomaly', at)) this.#counters.notLearned++

@@ -179,7 +179,7 @@ function headersOf(
 ): Record<string, string> {
   const properties = mqttProperties && arrival.properties
   if (headers === undefined && observedAt === undefined && !properties) return arrival.headers
-  const all: Record<string, string> = { ...arrival.headers, ...headers }
+  const all: Record<string, string> = Object.assign({}, arrival.headers, headers)
   if (properties) {
     for (const name of mqttProperties) {
       const value = propertyText(properties, name)
@@ -200,9 +200,10 @@ function readingValue(
   const readings = payloads.map(payload => ({
     site: match.site,
     device: match.device,
-    ...(match.metric === undefined ? {} : { metric: match.metric }),
+    // JSON leaves out what is undefined.
+    metric: match.metric,
     values: Object.fromEntries(payload.values.map(({ metric, value }) => [metric, value])),
-    ...(payload.observedAt === undefined ? {} : { observedAt: payload.observedAt }),
+    observedAt: payload.observedAt,
     receivedAt,
     ...unitsOf(payload.values)
   }))

@@ -95,8 +95,8 @@ export function decodePayload(
     }
     const observedAt = isObject(element) ? timeOf(element) : undefined
     payloads.push({
-      ...(observedAt === undefined ? {} : { observedAt }),
       values,
+      ...(observedAt === undefined ? {} : { observedAt }),
       ...(unusable && unusable.length > 0 ? { unusable } : {})
     })
   }

@@ -86,7 +86,7 @@ export class AgentLogSource implements Source {
 
   #decode(record: LogRecord): DetectorReading[] {
     try {
-      return this.#options.decode(record).map((reading, index) => ({ ...reading, index }))
+      return this.#options.decode(record).map((reading, index) => ({ index, ...reading }))
     } catch (error) {
       if (this.counters.undecodable++ === 0) {
         this.#options.logger.error(

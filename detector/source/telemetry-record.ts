@@ -155,10 +155,10 @@ function decodeReadings(value: Uint8Array): DecodedPayload[] | undefined {
         return typeof own === 'string' ? { metric, value, unit: own } : { metric, value }
       }
       payloads.push({
-        ...(at === undefined ? {} : { observedAt: at }),
         values: Object.entries(values).flatMap(([metric, v]) =>
           typeof v === 'number' ? [valueFor(metric, v)] : []
-        )
+        ),
+        ...(at === undefined ? {} : { observedAt: at })
       })
     }
     return payloads

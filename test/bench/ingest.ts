@@ -9,7 +9,7 @@ import { fileSystemOf, medianBy, round2 } from './report.ts'
 import { PAYLOAD_BYTES, runLoad } from './run-load.ts'
 
 const ROUNDS = 5
-const MAX_COUNT = 250_000
+const MAX_COUNT = 1_000_000
 const RATES = [1_000, 10_000, 30_000] as const
 const RATE_SECONDS = 8
 const IDLE_CONNECTIONS = 5_000
@@ -96,6 +96,9 @@ async function runPlain(options: BenchOptions): Promise<LoadResult> {
   const port = await freePort()
   const broker = await startBenchProcess('plain-broker', port)
   try {
+    // As warm as the one it is compared with.
+    const rate = RATES[RATES.length - 1]
+    await runLoad({ port, rate, count: scaled(rate * RATE_SECONDS, options) })
     return await runLoad({ port, count: scaled(MAX_COUNT, options) })
   } finally {
     await broker.stop()
