@@ -137,9 +137,10 @@ function tick(): void {
 
 function report(): void {
   const seconds = (performance.now() - startedMs) / 1000
-  waits.sort((a, b) => a - b)
+  // A long run has millions: numbers sort ten times as fast as what a function compares.
+  const sorted = Float64Array.from(waits).sort()
   const at = (share: number) =>
-    Math.round((waits[Math.floor((waits.length - 1) * share)] ?? 0) * 100) / 100
+    Math.round((sorted[Math.floor((sorted.length - 1) * share)] ?? 0) * 100) / 100
   const result: LoadResult = {
     acknowledged,
     startedAt,

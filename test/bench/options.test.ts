@@ -6,10 +6,11 @@ test('a benchmark is named first, its sizes follow', () => {
     name: 'path',
     rounds: 3,
     scale: 0.1,
-    minutes: 15,
+    minutes: undefined,
     profile: undefined
   })
   expect(parseOptions([])).toMatchObject({ name: undefined, rounds: undefined, scale: 1 })
+  expect(parseOptions(['soak', '--minutes', '2'])).toMatchObject({ minutes: 2 })
 })
 
 test.each(['0', '-1', 'many'])('--rounds %s is refused', text => {

@@ -7,8 +7,8 @@ export interface BenchOptions {
   rounds: number | undefined
   /** Counts of messages are multiplied with it: 0.05 shows whether a benchmark works at all. */
   scale: number
-  /** Of the soak. */
-  minutes: number
+  /** Of those that go on for minutes; each has its own default. */
+  minutes: number | undefined
   /** Agents write their CPU profiles there. */
   profile: string | undefined
 }
@@ -20,7 +20,7 @@ export function parseOptions(args: readonly string[]): BenchOptions {
     options: {
       rounds: { type: 'string' },
       scale: { type: 'string', default: '1' },
-      minutes: { type: 'string', default: '15' },
+      minutes: { type: 'string' },
       profile: { type: 'string' }
     }
   })
@@ -28,7 +28,7 @@ export function parseOptions(args: readonly string[]): BenchOptions {
     name: positionals[0],
     rounds: values.rounds === undefined ? undefined : positive('--rounds', values.rounds),
     scale: positive('--scale', values.scale),
-    minutes: positive('--minutes', values.minutes),
+    minutes: values.minutes === undefined ? undefined : positive('--minutes', values.minutes),
     profile: values.profile
   }
 }

@@ -16,7 +16,7 @@ const ASKED = { rssMibSpread: 40 }
  * A log of 64 MiB with Kafka away and `drop_oldest` turns over many times.
  */
 export async function benchOverload(options: BenchOptions): Promise<unknown> {
-  const minutes = options.minutes ?? MINUTES
+  const { minutes = MINUTES } = options
   const agent = await BenchAgent.start({
     ...{ kafka: '127.0.0.1:1', topic: 'bench', profile: options.profile },
     config: `detector: { enabled: false }

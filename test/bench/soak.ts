@@ -6,6 +6,7 @@ import type { BenchOptions } from './options.ts'
 import { medianOf, round2 } from './report.ts'
 import { startLoad } from './run-load.ts'
 
+const MINUTES = 15
 const RATE = 10_000
 const SAMPLE_MS = 15_000
 const SAMPLES_MIN = 8
@@ -18,7 +19,8 @@ const ASKED = { rssMib: 200, flat: 'a slope of about 0' }
  * 10,000 messages a second for a long time. The curve goes to stderr as it comes.
  */
 export async function benchSoak(options: BenchOptions): Promise<unknown> {
-  const durationMs = options.minutes * 60_000
+  const { minutes = MINUTES } = options
+  const durationMs = minutes * 60_000
   const sampleMs = Math.min(SAMPLE_MS, durationMs / SAMPLES_MIN)
   const kafka = await startBenchKafka()
   let agent: BenchAgent | undefined
@@ -46,7 +48,7 @@ export async function benchSoak(options: BenchOptions): Promise<unknown> {
     const values = curve.map(({ rssMib }) => rssMib)
     return {
       benchmark: 'soak',
-      ...{ minutes: options.minutes, perSecond: result.perSecond, sampleSeconds: sampleMs / 1000 },
+      ...{ minutes, perSecond: result.perSecond, sampleSeconds: sampleMs / 1000 },
       pubackMs: result.pubackMs,
       agentCpuMicros: round2(cpuMicros),
       rssMib: { first: values[0], median: medianOf(values), max: Math.max(...values) },
