@@ -172,8 +172,12 @@ export class Agent {
 
   /** Whether readings are accepted: exactly what `/ready` says. */
   get ready(): boolean {
-    const { state } = this.telemetryLog.status
-    return this.#accepting && state === 'open'
+    return this.#accepting && this.telemetryLog.status.takesRecords
+  }
+
+  /** Whether it does its work: what a watchdog is to hear. A full log is no reason to end it. */
+  get working(): boolean {
+    return this.#accepting && this.telemetryLog.status.state === 'open'
   }
 
   get status(): AgentStatus {

@@ -99,7 +99,7 @@ export function statusOf(agent: AgentParts, facts: StatusFacts): AgentStatus {
   return {
     agentId: agent.identity.agentId,
     version: facts.version,
-    mode: modeOf(lanes, facts.replayedAfterMs),
+    mode: modeOf(lanes, isFull(agent.telemetryLog.status), facts.replayedAfterMs),
     ready: agent.ready,
     uptimeMs: facts.now - facts.startedAt,
     clock: facts.clockSynced ? 'synced' : 'unsynced',
@@ -156,7 +156,11 @@ function etaSeconds(backlogRecords: number, shrinking: number): number | null {
   return shrinking > 0 ? Math.ceil(backlogRecords / shrinking) : null
 }
 
-function modeOf(lanes: AgentStatus['lanes'], replayedAfterMs: number): Mode {
+function isFull({ state, takesRecords }: DurableLog['status']): boolean {
+  return state === 'open' && !takesRecords
+}
+
+function modeOf(lanes: AgentStatus['lanes'], full: boolean, replayedAfterMs: number): Mode {
   const all = Object.values(lanes)
   const { telemetry } = lanes
   if (all.some(lane => lane.state === 'parked')) return 'parked'
@@ -166,7 +170,7 @@ function modeOf(lanes: AgentStatus['lanes'], replayedAfterMs: number): Mode {
       (state === 'connecting' && backlogRecords > 0) ||
       sendingMs > UNANSWERED_MS + 2 * expectedMs
   )
-  if (away && telemetry.log.bytes > telemetry.log.bytesMax * FULL_SHARE) return 'full'
+  if (full || (away && telemetry.log.bytes > telemetry.log.bytesMax * FULL_SHARE)) return 'full'
   if (away) return 'buffering'
   return telemetry.backlogAgeMs > replayedAfterMs ? 'draining' : 'streaming'
 }

@@ -132,7 +132,7 @@ async function runAgent(flags: ConfigFlags & { config?: string }): Promise<void>
   tellReady(agent, config, logger)
   letYoungSpacesGrow()
   supervisor?.ready(
-    () => agent.ready,
+    () => agent.working,
     () => summaryOf(agent)
   )
   signals.answer(

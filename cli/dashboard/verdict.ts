@@ -25,7 +25,7 @@ export interface VerdictParts {
 /** The path of the readings comes first, then what the readings say. */
 export function verdictOn(parts: VerdictParts): Verdict {
   const { status } = parts
-  if (!status.ready) {
+  if (!status.ready && status.mode !== 'full') {
     const text = 'Devices are not told that their readings are safe, and keep them.'
     const todo = "Look at the process's own log lines: they say why."
     return { level: 'critical', title: 'Readings are not accepted', text, todo }
@@ -71,18 +71,26 @@ export function remedyOf(code: string, topic: string | undefined): string {
 function full({ status, overflow }: VerdictParts): Verdict {
   const lost = status.drops['log.full'] ?? 0
   const soFar = lost > 0 ? ` ${count(lost, 'reading')} so far.` : ''
-  const { bytesMax } = status.lanes.telemetry.log
+  const { state, log } = status.lanes.telemetry
+  const used = `${bytesText(log.bytes)} of ${bytesText(log.bytesMax)}`
+  if (log.bytes < log.bytesMax / 2) {
+    const todo = 'Make room on its disk: what is delivered goes by itself.'
+    const text = `Its disk has no room left for it; it has ${used}.`
+    return { level: 'critical', title: 'The disk is full', text, todo }
+  }
+  const away = state === 'waiting' || state === 'connecting'
+  const cause = away ? 'Kafka is away' : 'Kafka takes less than comes in'
   const text = {
     drop_oldest: 'The oldest readings are dropped to make room for new ones.',
-    drop_newest: 'New readings are dropped.',
+    drop_newest: 'New readings are refused: devices keep those of QoS 1 and 2.',
     block: 'Devices are made to wait; what is on disk stays.',
     unknown: 'What happens to further readings is set by log.overflow.'
   }[overflow ?? 'unknown']
   return {
     level: 'critical',
     title: 'The disk log is full',
-    text: `Kafka is away, and ${bytesText(bytesMax)} are used up. ${text}${soFar}`,
-    todo: 'Bring Kafka back, or raise log.bytes_max if the disk has room.'
+    text: `${cause}, and ${used} are used up. ${text}${soFar}`,
+    todo: `${away ? 'Bring Kafka back' : 'Mend the link to Kafka'}, or raise log.bytes_max if the disk has room.`
   }
 }
 

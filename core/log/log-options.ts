@@ -56,6 +56,8 @@ export interface LogStatus {
   writtenBytesPerDay: number | undefined
   segments: number
   state: 'open' | 'failed' | 'closed'
+  /** A record that comes now would be stored: it is open, and not full without giving anything up. */
+  takesRecords: boolean
   counters: Readonly<WriterCounters> & {
     /** Handed to the disk: frames, headers, checkpoints, reserve. */
     writtenBytes: number

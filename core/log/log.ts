@@ -316,6 +316,7 @@ export class DurableLog {
       writtenBytesPerDay: runMs < 60_000 ? undefined : (pageBytes / runMs) * DAY_MS,
       segments: this.#segments.count + 1,
       state: this.#state,
+      takesRecords: this.#state === 'open' && this.#retention.takesRecords,
       counters: {
         ...this.#writer.counters,
         writtenBytes,

@@ -52,6 +52,9 @@ export class Retention {
   #saving: Promise<void> = Promise.resolve()
   readonly #rhythm = new CheckpointRhythm()
   #checkpointBytes = 0
+  /** Of the batch that found no room last; 0 once one has. */
+  #wantedBytes = 0
+  #diskIsFull = false
 
   constructor(options: RetentionOptions) {
     this.#options = options
@@ -67,6 +70,35 @@ export class Retention {
    */
   get bytes(): number {
     return this.#bytesBeside(this.#sharedBytes)
+  }
+
+  /**
+   * Whether a record that comes now would be stored: not in a log, or on a disk, that is full and gives
+   * up nothing for it. What a disk has is known from what was tried last.
+   */
+  get takesRecords(): boolean {
+    if (this.#diskIsFull) return false
+    if (this.#options.overflow === 'drop_oldest' || this.#hasToGive || this.#isEmpty) return true
+    return this.#bytesOver(this.#wantedBytes, this.#sharedBytes) <= 0
+  }
+
+  /** Something can go that no reader misses. */
+  get #hasToGive(): boolean {
+    return this.#trimmable() > 0 || this.#isReadThrough || this.#options.quarantine.bytes > 0
+  }
+
+  /** All of it has been read: only the active segment is in the way. */
+  get #isReadThrough(): boolean {
+    return this.#writer.holdsRecords && this.#cursors.heldFrom >= this.#control.durableEnd
+  }
+
+  get #isEmpty(): boolean {
+    return this.#segments.count === 0 && !this.#writer.holdsRecords
+  }
+
+  /** How many too many they would be; the next segment's header counts: a crash may add one. */
+  #bytesOver(bytes: number, sharedBytes: number): number {
+    return this.#bytesBeside(sharedBytes) + bytes + FRAMES_POSITION - this.#options.bytesMax
   }
 
   #bytesBeside(sharedBytes: number): number {
@@ -97,19 +129,18 @@ export class Retention {
     if (bytes > Math.min(bytesMax / 2, most)) {
       throw this.#full(`a batch of ${bytes} bytes is more than half of it, or than the rest leaves`)
     }
-    // The next segment's header counts too: a crash between here and there adds one of its own.
     for (;;) {
-      const over = this.#bytesBeside(shared) + bytes + FRAMES_POSITION - bytesMax
+      const over = this.#bytesOver(bytes, shared)
+      this.#wantedBytes = over > 0 ? bytes : 0
       if (over <= 0) return
       if (this.#trimmable() > 0) {
         await this.checkpoint()
-      } else if (this.#writer.holdsRecords && this.#cursors.heldFrom >= this.#control.durableEnd) {
-        // All of it has been read: only the active segment is in the way.
+      } else if (this.#isReadThrough) {
         await this.roll()
       } else if (quarantine.bytes > 0) {
         // Records come before what is none.
         await quarantine.shrink(Math.max(0, quarantine.bytes - over))
-      } else if (this.#segments.count === 0 && !this.#writer.holdsRecords) {
+      } else if (this.#isEmpty) {
         // The checkpoint has grown meanwhile: nothing is left that could go.
         return
       } else if (overflow === 'drop_oldest') {
@@ -128,13 +159,18 @@ export class Retention {
   async withRoom<T>(operation: () => Promise<T>): Promise<T> {
     for (;;) {
       try {
-        return await operation()
+        const result = await operation()
+        this.#diskIsFull = false
+        return result
       } catch (error) {
         if (!isNoSpace(error)) throw error
         if (this.#trimmable() > 0) await this.checkpoint()
         else if (this.#options.overflow !== 'drop_oldest') await this.#waitForRoom(error)
         else if (this.#segments.count > 0) await this.#dropOldest('droppedFull')
-        else throw this.#full(messageOf(error), error)
+        else {
+          this.#diskIsFull = true
+          throw this.#full(messageOf(error), error)
+        }
       }
     }
   }
@@ -169,6 +205,7 @@ export class Retention {
   }
 
   async #waitForRoom(cause?: unknown): Promise<void> {
+    this.#diskIsFull = cause !== undefined
     if (this.#options.overflow !== 'block') {
       throw this.#full(
         cause ? messageOf(cause) : `its limit of ${this.#options.bytesMax} bytes is reached`,

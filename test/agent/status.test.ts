@@ -15,6 +15,7 @@ interface LaneFacts {
   /** Records that came in the second since the start. */
   arrived?: number
   bytes?: number
+  takesRecords?: boolean
 }
 
 const waiting: LaneState = { kind: 'waiting', code: 'X', message: 'away', sinceAt: NOW - 5 }
@@ -33,6 +34,7 @@ function status(telemetry: LaneFacts, alerts: LaneFacts = {}) {
       bytesMax: MAX,
       epoch: '1-00',
       end: 5,
+      ...{ state: 'open', takesRecords: facts.takesRecords ?? true },
       counters: counters(facts)
     },
     backlog: () => facts.backlog ?? 0,
@@ -79,6 +81,7 @@ test.each([
   ['buffering', { backlog: 9, sendingMs: 1001 }, {}],
   ['streaming', { backlog: 9, sendingMs: 1900, expectedMs: 1000 }, {}],
   ['full', { state: waiting, backlog: 9, bytes: 951 }, {}],
+  ['full', { backlog: 9, bytes: 900, takesRecords: false }, {}],
   ['draining', { backlog: 9, oldestAt: NOW - 30_001 }, {}],
   ['parked', { state: parked, bytes: 990 }, {}],
   ['parked', { state: waiting }, { state: parked }]

@@ -78,11 +78,20 @@ test.each([
 })
 
 test('a full disk says what the overflow policy does', () => {
-  const said = verdict({ mode: 'full' })
+  const lane = { state: 'waiting' } as const
+  const said = verdict({ mode: 'full', bytes: 1 << 30, lane })
   expect([said.level, said.text]).toEqual([
     'critical',
-    expect.stringContaining('oldest readings are dropped')
+    expect.stringMatching(/^Kafka is away, .*oldest readings are dropped/)
   ])
+})
+
+test('a full log that takes nothing says so by itself, and why it is full', () => {
+  const slow = verdict({ mode: 'full', ready: false, bytes: 1 << 30 })
+  expect(slow).toMatchObject({ title: 'The disk log is full', level: 'critical' })
+  expect(slow.text).toMatch(/^Kafka takes less than comes in/)
+  const disk = verdict({ mode: 'full', ready: false, bytes: 1 << 20 })
+  expect(disk).toMatchObject({ title: 'The disk is full', level: 'critical' })
 })
 
 test('what is not accepted comes before everything else', () => {

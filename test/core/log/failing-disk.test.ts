@@ -1,6 +1,6 @@
 import fs from 'node:fs'
 import path from 'node:path'
-import { expect, test } from 'vitest'
+import { expect, test, vi } from 'vitest'
 import { temporaryDirectory } from '../../kit/temp-directory.ts'
 import { drain, FailingDisk, fill, openLog, segmentFiles } from './open-log.ts'
 
@@ -89,21 +89,45 @@ test('on a full disk drop_newest refuses, stores nothing, and takes the next whe
   await fill(log, 3)
   disk.fail('write', 'ENOSPC')
   await expect(log.append(bytes('no'))).rejects.toMatchObject({ code: 'LOG_FULL' })
-  expect(log.status.state).toBe('open')
+  expect(log.status).toMatchObject({ state: 'open', takesRecords: false })
   expect(await log.append(bytes('r3'))).toBe(3)
+  expect(log.status.takesRecords).toBe(true)
   expect(await drain(log, await log.reader('any'))).toEqual(['r0', 'r1', 'r2', 'r3'])
 })
 
 test('on a full disk block waits until there is room', async () => {
   const disk = new FailingDisk()
+  const took: boolean[] = []
   const { log } = await openLog(temporaryDirectory(), {
     disk,
     overflow: 'block',
-    sleep: async () => disk.heal()
+    sleep: async () => {
+      took.push(log.status.takesRecords)
+      disk.heal()
+    }
   })
   await fill(log, 3)
   disk.fail('write', 'ENOSPC', 100)
   expect(await log.append(bytes('r3'))).toBe(3)
+  expect([...took, log.status.takesRecords]).toEqual([false, true])
+})
+
+test('a full log says that it takes no records until its reader has made room; one that drops always takes them', async () => {
+  for (const overflow of ['block', 'drop_newest', 'drop_oldest'] as const) {
+    const { log } = await openLog(temporaryDirectory(), { overflow, bytesMax: 41_000 })
+    const reader = await log.reader('uplink')
+    const appends = Array.from({ length: 120 }, (_, n) => log.append(bytes(`r${n}`)))
+    const settled = Promise.allSettled(appends)
+    if (overflow === 'block') await vi.waitUntil(() => !log.status.takesRecords)
+    else await settled
+    expect([overflow, log.status.takesRecords]).toEqual([overflow, overflow === 'drop_oldest'])
+    await drain(log, reader)
+    reader.commit(reader.position)
+    expect([overflow, log.status.takesRecords]).toEqual([overflow, true])
+    await log.close()
+    await settled
+    expect(log.status.takesRecords).toBe(false)
+  }
 })
 
 test('a segment that cannot be made on a full disk leaves nothing behind', async () => {
