@@ -62,7 +62,7 @@ test.each(blocks.filter(block => block.language === 'yaml' && !isForeign(block))
 
 test.each(commands)('a command shown in %s can be given: %s', (_, line) => {
   for (const command of line.split('&&').map(part => part.trim())) {
-    const own = /^(?:npx|sudo)? ?fieldline (.*)/.exec(command)?.[1]
+    const own = /^(?:npx|sudo(?: -u fieldline)?)? ?fieldline (.*)/.exec(command)?.[1]
     if (own !== undefined) expectKnown(own)
     else if (SYSTEM.test(command)) expect(existsInDeploy(command)).toBe(true)
     else if (EXAMPLE.test(command))

@@ -3,7 +3,7 @@ import fs from 'node:fs'
 import type { ConfigPath } from '../../core/runtime/config-findings.ts'
 import { messageOf, systemCode } from '../../core/runtime/errors.ts'
 import { type Secret, secretText } from '../../core/runtime/secrets.ts'
-import { pemOf } from '../../core/runtime/tls-files.ts'
+import { CERTIFICATE_WARNING_MS, pemOf } from '../../core/runtime/tls-files.ts'
 import { type CertificateFiles, certificateFilesIn } from './certificate-files.ts'
 import { readableByOthers } from './check-secrets.ts'
 import type { CheckedConfig } from './checked-config.ts'
@@ -11,8 +11,6 @@ import type { Details, Findings, Severity } from './finding.ts'
 import type { Machine } from './machine.ts'
 
 const DAY_MS = 86_400_000
-/** As much warning as a person needs who has to ask somebody else for a new one. */
-export const EXPIRY_WARNING_MS = 30 * DAY_MS
 
 /** Every certificate and key that the configuration names: read, in time, belonging together. */
 export function checkCertificates(
@@ -119,7 +117,7 @@ class CertificateCheck {
       const why = `this machine's clock says ${new Date(this.#now).toISOString()}`
       const todo = 'set the clock, or wait'
       this.#add('error', `${name} is not valid before ${dayOf(from)}`, { where, why, todo })
-    } else if (until - this.#now < EXPIRY_WARNING_MS) {
+    } else if (until - this.#now < CERTIFICATE_WARNING_MS) {
       const days = Math.floor((until - this.#now) / DAY_MS)
       const what = `${name} expires in ${days} days, on ${dayOf(until)}`
       this.#add('warning', what, { where, todo: 'renew it before then' })

@@ -1,4 +1,5 @@
 import type { AgentStatus } from '../../agent/status.ts'
+import { CERTIFICATE_WARNING_MS } from '../../core/runtime/tls-files.ts'
 import { count, durationText } from '../log/text.ts'
 import type { ConfigStatus } from '../reload/reloading.ts'
 import { configTroubles, refusals } from '../status/words.ts'
@@ -18,8 +19,6 @@ export interface Loss {
   count: number
 }
 
-/** So long before its end a certificate is told of. */
-const CERTIFICATE_ENDS_MS = 21 * 86_400_000
 const DROPS: Readonly<Record<string, string>> = {
   'ingest.qos0': 'QoS 0 not taken',
   'log.full': 'dropped, log full',
@@ -67,7 +66,7 @@ export function certificateNotes({ mqtt }: Pick<AgentStatus, 'mqtt'>, now: numbe
     if (leftMs <= 0) {
       const text = `${what} expired ${durationText(-leftMs)} ago: devices that check it stay away.`
       notes.push({ level: 'critical', text })
-    } else if (leftMs < CERTIFICATE_ENDS_MS) {
+    } else if (leftMs < CERTIFICATE_WARNING_MS) {
       notes.push(warning(`${what} expires in ${durationText(leftMs)}.`))
     }
     if (certificate.error) {

@@ -2,7 +2,8 @@ import dns from 'node:dns/promises'
 import net from 'node:net'
 import tls from 'node:tls'
 import { messageOf, systemCode } from '../../core/runtime/errors.ts'
-import { dayOf, EXPIRY_WARNING_MS } from '../check/check-certificates.ts'
+import { CERTIFICATE_WARNING_MS } from '../../core/runtime/tls-files.ts'
+import { dayOf } from '../check/check-certificates.ts'
 import type { Trial } from './probe.ts'
 
 export interface Goal {
@@ -152,7 +153,7 @@ function believes(socket: tls.TLSSocket, trial: Trial): boolean {
     return false
   }
   const leftMs = until - Date.now()
-  if (leftMs < EXPIRY_WARNING_MS) {
+  if (leftMs < CERTIFICATE_WARNING_MS) {
     trial.warn(`its certificate expires on ${day}: have it renewed`)
   }
   return true

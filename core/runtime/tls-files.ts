@@ -3,6 +3,13 @@ import tls from 'node:tls'
 import { messageOf, systemCode } from './errors.ts'
 import { type Secret, secretText } from './secrets.ts'
 
+/**
+ * So long before its end a certificate is told of, by `check`, `dry-run`, the dashboard and the alert
+ * rule alike. Who has it renewed by a program does so 30 days before: it has failed then, and three
+ * weeks are left to ask somebody.
+ */
+export const CERTIFICATE_WARNING_MS = 21 * 86_400_000
+
 /** PEM files (or texts) of one side of a TLS connection. */
 export interface TlsFiles {
   readonly ca?: string

@@ -10,6 +10,7 @@ import { NO_PAINT } from '../../cli/terminal/text.ts'
 import { DurableLog } from '../../core/log/log.ts'
 import { lockDirectory } from '../../core/runtime/directory-lock.ts'
 import { silentLogger } from '../../core/runtime/log.ts'
+import { CERTIFICATE_WARNING_MS } from '../../core/runtime/tls-files.ts'
 import { buildExample } from '../../detector/scorer/models/build-example.ts'
 import { TestAuthority } from '../kit/certificates.ts'
 import { temporaryDirectory } from '../kit/temp-directory.ts'
@@ -109,6 +110,8 @@ test('certificates are judged by their time: expired, soon to expire, not yet va
   }
   issue('expired', -10, -2)
   issue('soon', -10, 12.5)
+  issue('ends', -10, CERTIFICATE_WARNING_MS / DAY_MS - 0.5)
+  issue('lasts', -10, CERTIFICATE_WARNING_MS / DAY_MS + 0.5)
   issue('later', 2, 90)
   issue('well', -1, 90)
   const tls = (name: string) => `kafka:\n  tls:\n    cert: $/${name}.pem\n    key: $/${name}.key`
@@ -127,6 +130,10 @@ test('certificates are judged by their time: expired, soon to expire, not yet va
     expect.stringMatching(/^warning: 'soon' expires in 12 days/)
   )
   expect([soon.exitCode(false), soon.exitCode(true)]).toEqual([0, 1])
+  expect(complaints(await here.check(tls('ends')))).toContainEqual(
+    expect.stringMatching(/^warning: 'ends' expires in 20 days/)
+  )
+  expect((await here.check(tls('lasts'))).exitCode(true)).toBe(0)
   expect(complaints(await here.check(tls('later')))).toContainEqual(
     expect.stringMatching(/^error: 'later' is not valid before/)
   )

@@ -4,6 +4,7 @@ import os from 'node:os'
 import path from 'node:path'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { packageRoot } from '../../core/runtime/package-root.ts'
+import { CERTIFICATE_WARNING_MS } from '../../core/runtime/tls-files.ts'
 import { temporaryDirectory } from '../kit/temp-directory.ts'
 import { scrapeAgent, scrapeDetector } from './scrapes.ts'
 
@@ -229,6 +230,16 @@ test('each alert has a line in the document that says what to do, and a test tha
   expect(names.length).toBeGreaterThan(15)
   expect(names.filter(name => !document.includes(`\`${name}\``))).toEqual([])
   expect(names.filter(name => !tests.includes(name))).toEqual([])
+})
+
+test('the alert rule tells of a certificate as long before its end as everything else', () => {
+  const days = CERTIFICATE_WARNING_MS / 86_400_000
+  const text = fs.readFileSync(path.join(rules, 'alerts.yaml'), 'utf8')
+  expect(text).toContain(
+    `fieldline_mqtt_certificate_expiry_timestamp_seconds - time() < ${days} * 86400`
+  )
+  const document = fs.readFileSync(path.join(deploy, 'OPERATING.md'), 'utf8')
+  expect(document).toContain(`expired, or within ${days} days`)
 })
 
 test.each(['OPERATING.md', 'METRICS.md', '../agent/DESIGN.md', '../detector/DESIGN.md'])(

@@ -1,6 +1,7 @@
 import { expect, test } from 'vitest'
 import { certificateNotes, notesOn, type SeenStatus } from '../../../cli/dashboard/notes.ts'
 import { verdictOn } from '../../../cli/dashboard/verdict.ts'
+import { CERTIFICATE_WARNING_MS } from '../../../core/runtime/tls-files.ts'
 import { type StatusWishes, someStatus } from './some-status.ts'
 
 const NOW = 1_800_000_000_000
@@ -30,7 +31,7 @@ test('what is lost comes first, what is set aside next, each by what happened', 
 test('a certificate is told of three weeks before its end, and when its files were exchanged in vain', () => {
   const of = (expiresAt: number, error?: string) =>
     certificateNotes({ mqtt: listeners(expiresAt, error) }, NOW)
-  expect(of(NOW + 22 * DAY)).toEqual([])
+  expect(of(NOW + CERTIFICATE_WARNING_MS)).toEqual([])
   expect(of(NOW + 20 * DAY)).toMatchObject([{ level: 'warning' }])
   expect(of(NOW + 20 * DAY)[0].text).toContain('mqtts://0.0.0.0:8883 expires in 20 d')
   expect(of(NOW - DAY)).toMatchObject([{ level: 'critical' }])
