@@ -212,7 +212,7 @@ async function openHttp(
   if (!config.http.listen) return undefined
   const [{ dashboard }, { AgentViews }] = await Promise.all([
     import('../dashboard/dashboard.ts'),
-    import('../dashboard/agent-view.ts')
+    import('../agent-view/agent-view.ts')
   ])
   let metrics: Promise<Metrics> | undefined
   const page = dashboard({

@@ -1,8 +1,8 @@
 import type { EventStream } from '../../core/runtime/event-stream.ts'
 import { type HttpAnswer, plain } from '../../core/runtime/http.ts'
 import type { LiveLook, LiveRequest, LiveSeries } from '../../detector/live/live-view.ts'
-import type { AgentViews } from './agent-view.ts'
-import type { SeenStatus } from './notes.ts'
+import type { AgentViews } from '../agent-view/agent-view.ts'
+import type { SeenStatus } from '../agent-view/notes.ts'
 
 export interface FeedOptions {
   status: () => SeenStatus

@@ -1,14 +1,9 @@
-import type { Agent } from '../../agent/agent.ts'
 import type { DevicesLook, DevicesRequest } from '../../agent/devices/device-registry.ts'
-import {
-  DEVICE_LAG_RECORDS,
-  DEVICE_READER,
-  type DevicePlan,
-  DeviceWatch
-} from '../../agent/devices/device-watch.ts'
+import { DEVICE_LAG_RECORDS, DeviceWatch } from '../../agent/devices/device-watch.ts'
 import type { RouteConfig } from '../../core/contract/route-config.ts'
 import type { Logger } from '../../core/runtime/log.ts'
 import type { EdgeDetection } from '../edge/edge-detection.ts'
+import { type DevicePlanOptions, devicePlanOf } from './device-plan.ts'
 
 /** The devices of an agent, wherever their registry is. */
 export interface Devices {
@@ -18,13 +13,9 @@ export interface Devices {
   stop(): Promise<void>
 }
 
-export interface DevicesOptions {
-  agent: Agent
+export interface DevicesOptions extends DevicePlanOptions {
   /** What it decodes need not be decoded again; it keeps the registry then. */
   detection: EdgeDetection | undefined
-  /** The agent's. */
-  dataDirectory: string
-  devicesMax: number
   logger: Logger
 }
 
@@ -44,24 +35,5 @@ export async function openDevices(options: DevicesOptions): Promise<Devices> {
     look: async request => watch.look(request),
     useRoutes: routes => watch.useRoutes(routes),
     stop: () => watch.stop()
-  }
-}
-
-/** @param lagRecordsMax What the reader may hold back. */
-export function devicePlanOf(
-  {
-    agent,
-    dataDirectory,
-    devicesMax
-  }: Pick<DevicesOptions, 'agent' | 'dataDirectory' | 'devicesMax'>,
-  lagRecordsMax: number
-): DevicePlan {
-  const { telemetryLog, budget } = agent
-  const { epoch, end: offset } = telemetryLog.status
-  return {
-    claim: telemetryLog.claim(DEVICE_READER, lagRecordsMax),
-    end: { epoch, offset },
-    router: agent.routerOptions,
-    ...{ dataDirectory, devicesMax, fileBytesMax: budget.deviceFileBytesMax }
   }
 }

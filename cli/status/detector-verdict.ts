@@ -1,5 +1,5 @@
 import type { LiveLook } from '../../detector/live/live-view.ts'
-import type { Verdict } from '../dashboard/verdict.ts'
+import type { Verdict } from '../agent-view/verdict.ts'
 import { count } from '../log/text.ts'
 import type { DetectorAnswer } from './answer.ts'
 

@@ -1,5 +1,5 @@
 import type { LiveLook } from '../../detector/live/live-view.ts'
-import type { AgentView } from '../dashboard/agent-view.ts'
+import type { AgentView } from '../agent-view/agent-view.ts'
 import type { StatusClient } from './status-client.ts'
 
 export type HeardDevices = LiveLook['devices']

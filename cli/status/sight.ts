@@ -1,6 +1,6 @@
 import type { AlertData } from '../../core/contract/alert-event.ts'
-import { type AgentView, AgentViews } from '../dashboard/agent-view.ts'
-import type { Verdict } from '../dashboard/verdict.ts'
+import { type AgentView, AgentViews } from '../agent-view/agent-view.ts'
+import type { Verdict } from '../agent-view/verdict.ts'
 import { RateMeter } from '../terminal/rate-meter.ts'
 import { type AgentAnswer, type DetectorAnswer, openAlertsOf, type StatusAnswer } from './answer.ts'
 import { detectorVerdict } from './detector-verdict.ts'

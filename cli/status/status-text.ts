@@ -1,4 +1,5 @@
-import type { Verdict } from '../dashboard/verdict.ts'
+import { configTroubles, refusals } from '../agent-view/notes.ts'
+import type { Verdict } from '../agent-view/verdict.ts'
 import { bytesText, count, durationText, printable, table } from '../log/text.ts'
 import { labelled, MODE_COLOURS, type Paint, thousands } from '../terminal/text.ts'
 import type { AgentSight, DetectorSight, Sight } from './sight.ts'
@@ -7,7 +8,6 @@ import {
   alertsText,
   clientsText,
   configText,
-  configTroubles,
   deviceName,
   diskText,
   etaText,
@@ -19,7 +19,6 @@ import {
   paintSeverity,
   pubackText,
   rateText,
-  refusals,
   subjectText,
   upText,
   waitingBytesText

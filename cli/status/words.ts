@@ -1,7 +1,6 @@
 import type { AlertData } from '../../core/contract/alert-event.ts'
-import type { Verdict } from '../dashboard/verdict.ts'
+import type { Verdict } from '../agent-view/verdict.ts'
 import { bytesText, count, durationText, printable, timeText } from '../log/text.ts'
-import type { ConfigStatus } from '../reload/reloading.ts'
 import { barOf, latency, type Paint, thousands } from '../terminal/text.ts'
 import type { AgentAnswer } from './answer.ts'
 import type { HeardDevices } from './device-feed.ts'
@@ -89,15 +88,6 @@ export function laneErrors({ status, at }: AgentSight): (string | undefined)[] {
   })
 }
 
-/** Who was not let in, by reason; only what happened. */
-export function refusals(status: AgentAnswer): { name: string; count: number }[] {
-  const { refused = {}, malformed = 0 } = status.mqtt ?? {}
-  const all = { ...refused, malformed, 'not stored': status.intake.refused }
-  return Object.entries(all)
-    .map(([name, n]) => ({ name: name.replaceAll('_', ' '), count: n ?? 0 }))
-    .filter(({ count }) => count > 0)
-}
-
 /** `plant7/pump-3/temperature` */
 export function subjectText({ site, device, metric }: AlertData): string {
   return printable(metric === '-' ? `${site}/${device}` : `${site}/${device}/${metric}`)
@@ -133,20 +123,6 @@ export function heardAgoText({ heardAt, usualMs }: Quiet, now: number): string {
 
 function pauseText(ms: number): string {
   return ms < 9_950 ? latency(ms) : durationText(ms)
-}
-
-/** What of the configuration file is not in effect; nothing when all of it is. */
-export function configTroubles(sight: { at: number; status: { config?: ConfigStatus } }): string[] {
-  const { at, status } = sight
-  const { lastError, needsRestart = [] } = status.config ?? {}
-  const told = []
-  if (lastError) {
-    const ago = durationText(at - lastError.at)
-    told.push(`The file as it was read ${ago} ago is not in effect: ${lastError.message}`)
-  }
-  if (needsRestart.length > 0) told.push(`Waits for a restart: ${needsRestart.join(', ')}`)
-  // A message may list mistakes line by line.
-  return told.map(text => printable(text.replace(/\s*\n\s*/g, ' ')))
 }
 
 /** `0123456789abcdef, reloaded 3 min ago` */

@@ -1,10 +1,10 @@
+import { configTroubles, refusals } from '../agent-view/notes.ts'
 import { bytesText, count, durationText, printable, table } from '../log/text.ts'
 import type { AgentSight, DetectorSight, Sight } from '../status/sight.ts'
 import {
   ageText,
   alertsText,
   clientsText,
-  configTroubles,
   deviceName,
   diskText,
   etaText,
@@ -16,7 +16,6 @@ import {
   paintSeverity,
   pubackText,
   rateText,
-  refusals,
   subjectText,
   waitingBytesText
 } from '../status/words.ts'

@@ -3,7 +3,7 @@ import type { HeardDevices } from '../../cli/status/device-feed.ts'
 import { type AlertData, alertEvent } from '../../core/contract/alert-event.ts'
 import { noCentralCounters } from '../../detector/central-counters.ts'
 import { noCounters } from '../../detector/counters.ts'
-import { type StatusWishes, someStatus } from './dashboard/some-status.ts'
+import { type StatusWishes, someStatus } from './agent-view/some-status.ts'
 
 export const NOW = Date.UTC(2026, 10, 22, 12)
 

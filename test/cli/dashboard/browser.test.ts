@@ -1,6 +1,6 @@
 import { mkdir, writeFile } from 'node:fs/promises'
 import { afterAll, beforeAll, describe, expect, onTestFinished, test } from 'vitest'
-import { AgentViews } from '../../../cli/dashboard/agent-view.ts'
+import { AgentViews } from '../../../cli/agent-view/agent-view.ts'
 import { dashboard } from '../../../cli/dashboard/dashboard.ts'
 import type { AlertData } from '../../../core/contract/alert-event.ts'
 import { HttpServer, json } from '../../../core/runtime/http.ts'
@@ -16,7 +16,7 @@ import {
   openBrowser,
   type PageLook
 } from '../../kit/chromium.ts'
-import { type StatusWishes, someStatus } from './some-status.ts'
+import { type StatusWishes, someStatus } from '../agent-view/some-status.ts'
 
 /* The page as a person's browser shows it. DASHBOARD_PICTURES=DIR keeps what was seen. */
 

@@ -1,10 +1,10 @@
 import { expect, onTestFinished, test, vi } from 'vitest'
 import type { AgentStatus } from '../../../agent/status.ts'
-import { AgentViews } from '../../../cli/dashboard/agent-view.ts'
+import { AgentViews } from '../../../cli/agent-view/agent-view.ts'
 import { DashboardFeed } from '../../../cli/dashboard/feed.ts'
 import { noCounters } from '../../../detector/counters.ts'
 import type { LiveLook, LiveRequest } from '../../../detector/live/live-view.ts'
-import { someStatus } from './some-status.ts'
+import { someStatus } from '../agent-view/some-status.ts'
 
 class FakeStream {
   readonly sent: { name: string; json: string }[][] = []

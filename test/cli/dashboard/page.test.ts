@@ -1,6 +1,6 @@
 import vm from 'node:vm'
 import { expect, test } from 'vitest'
-import { AgentViews } from '../../../cli/dashboard/agent-view.ts'
+import { AgentViews } from '../../../cli/agent-view/agent-view.ts'
 import { dashboard, SCRIPT } from '../../../cli/dashboard/dashboard.ts'
 import { loginPage, PAGE } from '../../../cli/dashboard/page.ts'
 import { STYLE } from '../../../cli/dashboard/style.ts'

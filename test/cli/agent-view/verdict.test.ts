@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest'
-import { AgentViews } from '../../../cli/dashboard/agent-view.ts'
-import { remedyOf, verdictOn } from '../../../cli/dashboard/verdict.ts'
+import { AgentViews } from '../../../cli/agent-view/agent-view.ts'
+import { remedyOf, verdictOn } from '../../../cli/agent-view/verdict.ts'
 import type { LiveLook } from '../../../detector/live/live-view.ts'
 import { type StatusWishes, someStatus } from './some-status.ts'
 

@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest'
-import { certificateNotes, notesOn, type SeenStatus } from '../../../cli/dashboard/notes.ts'
-import { verdictOn } from '../../../cli/dashboard/verdict.ts'
+import { certificateNotes, notesOn, type SeenStatus } from '../../../cli/agent-view/notes.ts'
+import { verdictOn } from '../../../cli/agent-view/verdict.ts'
 import { CERTIFICATE_WARNING_MS } from '../../../core/runtime/tls-files.ts'
 import { type StatusWishes, someStatus } from './some-status.ts'
 

@@ -1,8 +1,7 @@
 import type { AgentStatus } from '../../agent/status.ts'
 import { CERTIFICATE_WARNING_MS } from '../../core/runtime/tls-files.ts'
-import { count, durationText } from '../log/text.ts'
+import { count, durationText, printable } from '../log/text.ts'
 import type { ConfigStatus } from '../reload/reloading.ts'
-import { configTroubles, refusals } from '../status/words.ts'
 
 /** A line beside the verdict: only what an operator needs to know, and only while it is so. */
 export interface Note {
@@ -147,4 +146,27 @@ function list(losses: readonly Loss[]): string {
 
 function warning(text: string): Note {
   return { level: 'warning', text: text.trim() }
+}
+
+/** Who was not let in, by reason; only what happened. */
+export function refusals(status: SeenStatus): { name: string; count: number }[] {
+  const { refused = {}, malformed = 0 } = status.mqtt ?? {}
+  const all = { ...refused, malformed, 'not stored': status.intake.refused }
+  return Object.entries(all)
+    .map(([name, n]) => ({ name: name.replaceAll('_', ' '), count: n ?? 0 }))
+    .filter(({ count }) => count > 0)
+}
+
+/** What of the configuration file is not in effect; nothing when all of it is. */
+export function configTroubles(sight: { at: number; status: { config?: ConfigStatus } }): string[] {
+  const { at, status } = sight
+  const { lastError, needsRestart = [] } = status.config ?? {}
+  const told = []
+  if (lastError) {
+    const ago = durationText(at - lastError.at)
+    told.push(`The file as it was read ${ago} ago is not in effect: ${lastError.message}`)
+  }
+  if (needsRestart.length > 0) told.push(`Waits for a restart: ${needsRestart.join(', ')}`)
+  // A message may list mistakes line by line.
+  return told.map(text => printable(text.replace(/\s*\n\s*/g, ' ')))
 }
