@@ -35,7 +35,7 @@ export const agentSectionSchema = z
       .enum(['auto', 'off'])
       .default('auto')
       .describe(
-        'Uplink in a thread of its own where there is more than one core; off saves memory'
+        'Uplink and detector in threads of their own where there is more than one core; off saves memory'
       ),
     stop_timeout: duration({ max: 600_000 })
       .prefault('10s')

@@ -12,6 +12,9 @@ const STARTED_MS = 5_000
  * what a storm of connections makes lives on: V8 would believe that of every message from then on, and
  * put half a kilobyte of each into the old heap, which PUBACKs wait for every half second (p99 at
  * 30,000 messages a second: 24 ms; 8 ms without).
+ *
+ * How large young spaces may become at all stands in the agent's unit and in the image
+ * (`--max-semi-space-size`): V8 fixes it when it makes a heap, and the first is made before this is called.
  */
 export function keepHeapsSmall(): void {
   setFlagsFromString('--heap-growing-percent=70')

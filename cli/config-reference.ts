@@ -11,7 +11,8 @@ export const EXAMPLE_CONFIG = `agent:
   id: gateway-7
   data: /var/lib/fieldline
 mqtt:
-  listen: 0.0.0.0:1883
+  listen: 127.0.0.1:1883
+  anonymous: never
   users:
     - username: pump-3
       password: \${PUMP_3_PASSWORD}

@@ -68,7 +68,7 @@ export const alertsSchema = z
     local: z
       .boolean()
       .default(true)
-      .describe('Publish under `alerts/` to subscribers of the broker in `mqtt.listen`'),
+      .describe("Publish under `alerts/` to subscribers of the agent's own broker"),
     upstreams: z
       .array(name())
       .max(UPSTREAMS_MAX)

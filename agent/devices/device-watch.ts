@@ -127,6 +127,8 @@ export class DeviceWatch {
     this.#registry.see(sighting, payloads)
     this.#epoch = epoch
     this.#offset = offset + 1
+    // Holds nothing back and is not where a start goes on: who looks at the log sees no reader stand still.
+    this.#reader.commit({ epoch, offset: offset + 1 })
   }
 
   /** Reads up to where a detector goes on. Never rejects. */

@@ -9,6 +9,7 @@ import { readableByOthers } from './check-secrets.ts'
 import type { CheckedConfig } from './checked-config.ts'
 import type { Details, Findings, Severity } from './finding.ts'
 import type { Machine } from './machine.ts'
+import { whyUnreadable } from './unreadable.ts'
 
 const DAY_MS = 86_400_000
 
@@ -69,7 +70,7 @@ class CertificateCheck {
       this.#add('error', `${file} holds no block BEGIN X509 CRL`, { where, todo })
     } catch (error) {
       const what = `${file} cannot be read (${systemCode(error) ?? messageOf(error)})`
-      this.#add('error', what, { where, todo: 'put the file there, readable by this user' })
+      this.#add('error', what, { where, ...whyUnreadable({ file, error }) })
     }
   }
 
@@ -131,7 +132,7 @@ class CertificateCheck {
       pem = pemOf(value, path => fs.readFileSync(path, 'utf8'))
     } catch (error) {
       const what = `${value} cannot be read (${systemCode(error) ?? messageOf(error)})`
-      this.#add('error', what, { where, todo: 'put the file there, readable by this user' })
+      this.#add('error', what, { where, ...whyUnreadable({ file: value, error }) })
       return undefined
     }
     const source = value === pem ? 'the text' : value
@@ -157,7 +158,7 @@ class CertificateCheck {
     } catch (error) {
       const place = file ?? 'the key'
       const what = `${place} cannot be read (${systemCode(error) ?? messageOf(error)})`
-      this.#add('error', what, { where, todo: 'put the file there, readable by this user' })
+      this.#add('error', what, { where, ...whyUnreadable({ file: place, error }) })
       return undefined
     }
     if (file !== undefined && readableByOthers(file)) {

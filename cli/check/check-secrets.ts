@@ -2,6 +2,7 @@ import fs from 'node:fs'
 import { systemCode } from '../../core/runtime/errors.ts'
 import type { CheckedConfig } from './checked-config.ts'
 import type { Findings } from './finding.ts'
+import { whyUnreadable } from './unreadable.ts'
 
 const OTHERS_READ = 0o004
 
@@ -21,15 +22,8 @@ export function checkSecrets(checked: CheckedConfig, findings: Findings): void {
     try {
       fs.accessSync(file, fs.constants.R_OK)
     } catch (error) {
-      findings.add(
-        'secrets',
-        'error',
-        `secret file ${file} cannot be read (${systemCode(error)})`,
-        {
-          where,
-          todo: 'put the file there, readable by the user that the agent runs as'
-        }
-      )
+      const what = `secret file ${file} cannot be read (${systemCode(error)})`
+      findings.add('secrets', 'error', what, { where, ...whyUnreadable({ file, error }) })
       continue
     }
     if (readableByOthers(file)) {

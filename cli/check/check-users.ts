@@ -6,6 +6,7 @@ import { count } from '../log/text.ts'
 import { readableByOthers } from './check-secrets.ts'
 import type { CheckedConfig } from './checked-config.ts'
 import type { Findings } from './finding.ts'
+import { whyUnreadable } from './unreadable.ts'
 
 /** Who may come in: the file of users, and what is allowed and unwise. */
 export function checkUsers(checked: CheckedConfig, findings: Findings): void {
@@ -26,7 +27,8 @@ export function checkUsers(checked: CheckedConfig, findings: Findings): void {
   } catch (error) {
     const reason = error instanceof SyntaxError ? error.message : systemCode(error)
     const what = `the file of users ${usersFile} cannot be used: ${reason ?? messageOf(error)}`
-    findings.add('secrets', 'error', what, { where, todo })
+    const advice = whyUnreadable({ file: usersFile, error, otherwise: todo, give: 'owner' })
+    findings.add('secrets', 'error', what, { where, ...advice })
     return
   }
   if (!readableByOthers(usersFile)) return

@@ -37,7 +37,8 @@ Examples:
   $ fieldline detector --kafka localhost:9092 --scope central
   $ fieldline detector -c fieldline.yaml --http 127.0.0.1:8081
 
-The first SIGINT or SIGTERM stops in order, the second at once.
+The first SIGINT or SIGTERM stops in order, the second at once. SIGHUP reads the configuration again;
+the log level changes, what else is new needs a restart and is named.
 `
 
 /** `fieldline detector`: the central detector, a member of a consumer group. */

@@ -59,6 +59,7 @@ function subcommand(log: Command, name: string, description: string, lane: strin
 
 const INSPECT_NOTES = `
 Times are UTC. Damage inside segments is found by: fieldline log verify
+Beside a detector, the cursor 'devices' stands behind the last message that was of a device.
 
 Examples:
   $ fieldline log inspect /var/lib/fieldline
@@ -157,7 +158,8 @@ async function repair(
 
 const EXPORT_NOTES = `
 A telemetry record is {id, epoch, offset, topic, clientId, qos, dup, retain, receivedAt, payload};
-receivedAt is in epoch ms; a payload that is no UTF-8 is in base64, with "payloadEncoding":"base64".
+receivedAt is in epoch ms; a payload that is no UTF-8 is in base64, with "payloadEncoding":"base64";
+MQTT 5 properties, where there are any, are in "properties".
 A record that this version cannot read is {id, epoch, offset, record} in base64. The alert lane
 gives its events, times are theirs. From the log of a running agent the newest records may be ones
 that it has not acknowledged yet.

@@ -16,11 +16,11 @@ import { createSendMessagesWith, type SendMessagesParts } from './mend-send.ts'
  * | network/requestQueue | a 1 ms timer after every answer, for ever: 5 % of a core while idle | a timer only while a request waits |
  * | producer/groupMessagesPerPartition | O(n²): 20,000 messages block for 2.5 s | O(n) |
  * | protocol/recordBatch/record/v0 | a zero-filled 512-byte buffer a record and a header | one buffer of the exact size, the same bytes |
- * | protocol/requests/produce/v3/request | copies every message once and every batch five times, sorts times | `kafka-mend-request.ts`, the same bytes |
+ * | protocol/requests/produce/v3/request | copies every message once and every batch five times, sorts times | `mend-request.ts`, the same bytes |
  * | protocol/recordBatch/crc32C | byte by byte | by eight bytes: a quarter of the time |
  * | producer/partitioners/default/murmur2 | computes with BigInt: 2 µs a key | a tenth of it, the same hash |
- * | producer/sendMessages | a send over several leaders loses and doubles when one fails | `kafka-mend-send.ts` |
- * | producer/index | asks for coordinators again and again, and for the metadata of all topics | `kafka-mend-producer.ts` |
+ * | producer/sendMessages | a send over several leaders loses and doubles when one fails | `mend-send.ts` |
+ * | producer/index | asks for coordinators again and again, and for the metadata of all topics | `mend-producer.ts` |
  *
  * kafkajs is pinned: another version must be looked at before its mends are believed.
  */

@@ -54,7 +54,8 @@ function childRows(path: string, mapping: SchemaNode): ReferenceRow[] {
 function typeText(node: SchemaNode): string {
   if (node.title) return node.title
   if (node.anyOf) return [...new Set(node.anyOf.map(typeText))].join(' or ')
-  if (node.enum) return node.enum.map(value => `\`${value}\``).join(' | ')
+  // A number and its digits as text are written the same.
+  if (node.enum) return [...new Set(node.enum.map(value => `\`${value}\``))].join(' | ')
   if (node.const !== undefined) return `\`${node.const}\``
   if (node.type === 'array') return `list of ${node.items ? typeText(node.items) : 'anything'}`
   if (node.type === 'integer' || node.type === 'number') return numberText(node)

@@ -202,6 +202,11 @@ test('the documented example is valid, by the loader and by the JSON Schema', as
   expect(validator.safeParse({ log: { sync_window: 0 } }).success).toBe(true)
 })
 
+test('the reference shows each spelling of a value once', () => {
+  const [row] = /^\| `upstreams\[\]\.mqtt_version`.*$/m.exec(configReference())!
+  expect(row).toContain('| `3.1.1` \\| `5` |')
+})
+
 test('the configuration in effect is itself a configuration with the same meaning', async () => {
   const text = 'log: { bytes_max: 8MiB }\nmqtt: { listen: off }\nkafka: { replication_factor: 3 }'
   const first = await loadFieldlineConfig({ file: fileOf(text), env: {} })

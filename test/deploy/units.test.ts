@@ -38,3 +38,21 @@ test.each(units)('%s keeps memory arenas, tasks and silence within bounds', unit
   expect(text).toMatch(/^TasksMax=\d+$/m)
   expect(text).toMatch(/MALLOC_ARENA_MAX=2/)
 })
+
+test('young heaps are bounded where an operator can say otherwise: agent unit and image, not the command', () => {
+  const deploy = path.dirname(directory)
+  const read = (file: string) => fs.readFileSync(path.join(deploy, file), 'utf8')
+  const [, options] = /^Environment=NODE_OPTIONS=(.+)$/m.exec(
+    read('systemd/fieldline-agent.service')
+  )!
+  expect(options).toMatch(/^--max-semi-space-size=\d+$/)
+  // Node.js refuses what it does not take from there.
+  const started = spawnSync(process.execPath, ['-e', ''], { env: { NODE_OPTIONS: options } })
+  expect(started.status, String(started.stderr)).toBe(0)
+  expect(read('container/Containerfile')).toContain(` NODE_OPTIONS=${options}\n`)
+  expect(read('systemd/fieldline-agent.service')).toMatch(
+    /^EnvironmentFile=-\/etc\/default\/fieldline$/m
+  )
+  expect(read('systemd/fieldline-detector.service')).not.toContain('NODE_OPTIONS')
+  expect(read('deb/fieldline')).not.toContain('--max-')
+})
