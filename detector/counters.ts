@@ -19,6 +19,8 @@ export interface DetectorCounters {
   learning: number
   /** Values that are no finite number below 1e100, and readings without a usable time. */
   unusable: number
+  /** Readings cut short: their message had more values or readings than are decoded. */
+  overfull: number
   /** Readings behind their agent's watermark. */
   late: number
   /** Values within a window that pauses learning. */
@@ -53,6 +55,7 @@ export function noCounters(): DetectorCounters {
     scored: 0,
     learning: 0,
     unusable: 0,
+    overfull: 0,
     late: 0,
     notLearned: 0,
     evicted: 0,

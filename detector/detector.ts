@@ -1,6 +1,6 @@
 import assert from 'node:assert'
 import type { AlertEvent } from '../core/contract/alert-event.ts'
-import type { Value } from '../core/contract/reading.ts'
+import { READINGS_MAX, VALUES_MAX, type Value } from '../core/contract/reading.ts'
 import type { Logger } from '../core/runtime/log.ts'
 import { Alerts, type Judge } from './alert/alerts.ts'
 import { Decider, decisionRuleOf, type Hit, type Verdict } from './alert/decision.ts'
@@ -40,6 +40,8 @@ export interface DetectorReading {
   values: readonly Value[]
   /** Metrics that are null or text. */
   unusable?: readonly string[]
+  /** Its message had more values or readings than are decoded. */
+  overfull?: boolean
   /** The source knows that it comes late. */
   late?: boolean
   /** A dead letter sent again: not a duplicate, though its id was passed. */
@@ -247,6 +249,7 @@ export class Detector {
     this.#expire(reading, late)
     if (verdict && verdict.state !== 'between') this.#takeDevice(reading, late, verdict)
     const { at, agentId, eventId } = reading
+    if (reading.overfull) this.#countOverfull(reading)
     const telling: Telling = { at, agentId, eventId, late, device: heard.device, unit: undefined }
     for (const value of reading.values) {
       telling.unit = value.unit
@@ -264,6 +267,15 @@ export class Detector {
     const events = this.#alerts.settle()
     for (const event of events) countEvent(this.#counters, event)
     return events
+  }
+
+  /** Said once: who sends so much sends it every time. */
+  #countOverfull({ site, device }: DetectorReading): void {
+    if (this.#counters.overfull++ > 0) return
+    this.#options.logger.warn(
+      { event: 'detector.overfull', site, device },
+      `A message has more than ${READINGS_MAX} readings, or ${VALUES_MAX} values in one: the others are not scored. Name the wanted ones in the route's fields. Further such messages are only counted.`
+    )
   }
 
   /** @param covered A model answers for this metric: learn, so as to be ready, but do not raise. */

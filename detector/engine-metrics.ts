@@ -45,11 +45,13 @@ export function registerEngineMetrics(
   )
   metrics.counters(
     'fieldline_detector_unscored_total',
-    'Readings seen before, values given twice for one instant, and what is no usable number or time.',
+    'Readings seen before, values given twice for one instant, what is no usable number or time, and readings of which not all is decoded.',
     'reason',
     () => {
       const of = read()?.counters
-      return of && { duplicate: of.duplicates, repeated: of.repeated, unusable: of.unusable }
+      if (!of) return undefined
+      const { duplicates: duplicate, repeated, unusable, overfull } = of
+      return { duplicate, repeated, unusable, overfull }
     }
   )
   metrics.gauge('fieldline_detector_series', 'Series known.', () => read()?.counters.series)

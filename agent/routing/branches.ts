@@ -5,6 +5,8 @@ import {
   type DecodedPayload,
   type DecodeResult,
   decodePayload,
+  READINGS_MAX,
+  VALUES_MAX,
   type Value
 } from '../../core/contract/reading.ts'
 import type { RouteConfig } from '../../core/contract/route-config.ts'
@@ -140,6 +142,11 @@ export class Branches {
       if (payloads.every(payload => payload.values.length === 0)) {
         const detail = 'the payload holds no number'
         return this.deadLetter(config, record, 'decode', 'no_values', detail)
+      }
+      if (payloads.some(payload => payload.overfull)) {
+        // What would be left out of the value would be lost; the dead letter has every byte.
+        const detail = `more than ${READINGS_MAX} readings, or ${VALUES_MAX} values in one: name the wanted ones in the route's fields`
+        return this.deadLetter(config, record, 'decode', 'too_many_values', detail)
       }
       record.original = record.value
       const several = decoded?.ok && decoded.several === true

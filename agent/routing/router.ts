@@ -41,6 +41,8 @@ export interface RoutedReading {
   values: Value[]
   /** Metrics that are null or text. */
   unusable?: string[]
+  /** Its message had more values or readings than are decoded. */
+  overfull?: true
 }
 
 /** What a route kept from Kafka because it was told to. */

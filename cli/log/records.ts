@@ -42,11 +42,20 @@ export function entriesOf(place: LogPlace, { epoch, offset, payload }: LogRecord
   const stored = decodeStoredRecord(bytes)
   if (stored.kind === 'clock-mark') return []
   if (stored.kind === 'unknown') return [unknown(place, epoch, offset, bytes)]
-  const { topic, clientId, qos, dup, retain, receivedAt, payload: raw } = stored.message
-  const json = () => {
-    const id = idOf(place, epoch, offset)
-    return { id, epoch, offset, topic, clientId, qos, dup, retain, receivedAt, ...textOf(raw) }
-  }
+  const { topic, clientId, qos, dup, retain, receivedAt, payload: raw, properties } = stored.message
+  const json = () => ({
+    id: idOf(place, epoch, offset),
+    epoch,
+    offset,
+    topic,
+    clientId,
+    qos,
+    dup,
+    retain,
+    receivedAt,
+    ...textOf(raw),
+    ...(properties && { properties })
+  })
   return [{ epoch, offset, topic, at: receivedAt, json, raw }]
 }
 

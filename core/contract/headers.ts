@@ -33,6 +33,7 @@ export type DeadLetterReason =
   | 'not_a_number'
   | 'no_values'
   | 'too_deep'
+  | 'too_many_values'
   | 'unknown_record'
   | 'topic_invalid'
   | 'too_large'

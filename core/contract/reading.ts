@@ -32,6 +32,8 @@ export interface DecodedPayload {
   values: Value[]
   /** Metrics whose leaf is null or text, where asked for and any: a sensor may have failed. */
   unusable?: string[]
+  /** More values, or behind it more readings, than are decoded: the others are left out. */
+  overfull?: true
 }
 
 export const CODECS = ['json', 'number', 'raw'] as const
@@ -39,7 +41,10 @@ export type Codec = (typeof CODECS)[number]
 
 /** Limits on strangers' payloads: what lies beyond is not decoded, never an error of ours. */
 const DEPTH_MAX = 8
-const VALUES_MAX = 512
+/** Of one reading; an array of readings has as many for each. */
+export const VALUES_MAX = 512
+/** Of one message: a megabyte of `{},` would be a third of a million. */
+export const READINGS_MAX = 100_000
 const UNUSABLE_MAX = 32
 const METRIC_CHARS_MAX = 256
 const TIME_NAMES = new Set(['ts', 'timestamp', 'time'])
@@ -85,21 +90,26 @@ export function decodePayload(
   }
   if (typeof json === 'number') return single(metric ?? 'value', json, fields)
   const several = Array.isArray(json) && json.some(isObject)
-  const elements = several ? (json as unknown[]) : [json]
+  const all = several ? (json as unknown[]) : [json]
+  const elements = all.length > READINGS_MAX ? all.slice(0, READINGS_MAX) : all
   const payloads: DecodedPayload[] = []
   for (const element of elements) {
     const values: Value[] = []
     const unusable: string[] | undefined = withUnusable ? [] : undefined
-    if (!collect(element, [], metric, { values, unusable }, fields)) {
+    const leaves: Leaves = { values, unusable, overfull: false }
+    if (!collect(element, [], metric, leaves, fields)) {
       return { ok: false, reason: 'too_deep', detail: `more than ${DEPTH_MAX} levels` }
     }
     const observedAt = isObject(element) ? timeOf(element) : undefined
-    payloads.push({
+    const decoded: DecodedPayload = {
       values,
       ...(observedAt === undefined ? {} : { observedAt }),
       ...(unusable && unusable.length > 0 ? { unusable } : {})
-    })
+    }
+    if (leaves.overfull) decoded.overfull = true
+    payloads.push(decoded)
   }
+  if (elements !== all) payloads[READINGS_MAX - 1].overfull = true
   return { ok: true, payloads, ...(several ? { several } : {}) }
 }
 
@@ -135,6 +145,8 @@ interface Leaves {
   values: Value[]
   /** Absent: not asked for. */
   unusable: string[] | undefined
+  /** One more was found: that ends the search. */
+  overfull: boolean
 }
 
 function collectUnusable(
@@ -157,12 +169,12 @@ function collect(
   into: Leaves,
   fields: Fields | undefined
 ): boolean {
-  if (into.values.length >= VALUES_MAX) return true
   if (typeof node === 'number') {
     const name = metricName(path, metric)
     if (name.length <= METRIC_CHARS_MAX && isSeries(path, name, fields)) {
       const value = measured(name, node, ruleFor(path, name, fields))
-      if (value) into.values.push(value)
+      if (value && into.values.length >= VALUES_MAX) into.overfull = true
+      else if (value) into.values.push(value)
     }
     return true
   }
@@ -173,7 +185,7 @@ function collect(
   if (path.length >= DEPTH_MAX) return false
   // Not Object.entries: of a million elements it would make a million pairs first.
   for (const key in node) {
-    if (into.values.length >= VALUES_MAX) return true
+    if (into.overfull) return true
     const child = (node as Record<string, unknown>)[key]
     const kind = typeof child
     if (kind !== 'number' && kind !== 'object' && !(into.unusable && kind === 'string')) continue

@@ -45,7 +45,8 @@ function message(n: number, payload: string | Buffer = `{"value":${n}}`): Buffer
     receivedAt: T0 + n * 60_000,
     monotonicMs: n,
     bootId: 1n,
-    clockUnsynced: false
+    clockUnsynced: false,
+    ...(n === 8 && { properties: { contentType: 'application/json' } })
   })
 }
 
@@ -186,6 +187,7 @@ test('export gives records as they came, by offset, time, topic and number', asy
     ...{ qos: 1, dup: true, retain: false, receivedAt: T0 + 300_000, payload: '{"value":5}' }
   })
   expect(all[7]).toMatchObject({ payload: '//4=', payloadEncoding: 'base64' })
+  expect(all[8].properties).toEqual({ contentType: 'application/json' })
   const chosen = (...args: string[]) =>
     parsed(run('export', directory, ...args).stdout).map(({ offset }) => offset)
   expect(chosen('--from', '20', '--to', '23')).toEqual([20, 21, 22])

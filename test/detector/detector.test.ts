@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest'
 import type { AlertEvent } from '../../core/contract/alert-event.ts'
-import { silentLogger } from '../../core/runtime/log.ts'
+import { createLogger, silentLogger } from '../../core/runtime/log.ts'
 import { Prng } from '../../core/runtime/prng.ts'
 import type { DetectorConfig } from '../../detector/config.ts'
 import { Detector, type DetectorReading } from '../../detector/detector.ts'
@@ -207,6 +207,20 @@ test('values that are no usable numbers are counted and poison nothing', async (
     ['data_quality', 'cleared']
   ])
   expect(detector.counters()).toMatchObject({ unusable: 5, scored: 200 })
+})
+
+test('readings that hold more values than are decoded are counted, and the first of them is told', async () => {
+  const lines: Record<string, unknown>[] = []
+  const logger = createLogger('warn', line => lines.push(JSON.parse(line)))
+  const detector = new Detector(detectorConfig(), { source: '/fieldline/gateway-7', logger })
+  const overfull = [1, 2, 3].map(n =>
+    reading(n, 'plc-1', T0 + n, { temperature: 60 }, { overfull: true })
+  )
+  await eventsOf(detector, [reading(0, 'pump-3', T0, { temperature: 60 }), ...overfull])
+  expect(detector.counters()).toMatchObject({ readings: 4, scored: 4, overfull: 3 })
+  expect(lines).toEqual([
+    expect.objectContaining({ event: 'detector.overfull', site: 'plant7', device: 'plc-1' })
+  ])
 })
 
 test('series are bounded: strangers’ names push out the longest unused, and no open alert is lost silently', async () => {

@@ -17,7 +17,8 @@ const TAKEOVER_DOUBLINGS = 3
  *
  * A session that is taken over has a count of its own: each of two clients with one id gets messages
  * and loses the session to the other, for ever. That count ends with a connection that outlasts the
- * other's longest pause. MQTT 3.1.1 has no word for it: it is guessed from closes in a row.
+ * other's longest pause. MQTT 3.1.1 has no word for it: it is guessed from closes in a row, between
+ * which the broker could always be reached.
  *
  * Source: M. Brooker, Exponential backoff and jitter, AWS Architecture Blog, 2015.
  */
@@ -57,6 +58,11 @@ export class UpstreamBackOff {
     if (this.#closedInARow < CLOSED_IN_A_ROW) return false
     this.#takeovers++
     return true
+  }
+
+  /** Nobody listens there: it is the broker that comes and goes. One that is taken over stays up. */
+  unreachable(): void {
+    this.#closedInARow = 0
   }
 
   /** @param lastedMs Of the connection, from its first packet. */

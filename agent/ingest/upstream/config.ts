@@ -4,7 +4,8 @@ import { count, duration, name, refuseRepeated, text } from '../../../core/runti
 import { rotatingSecret } from '../../../core/runtime/secret-fields.ts'
 import { tlsFileFields } from '../../../core/runtime/tls-fields.ts'
 
-const SCHEMES = ['mqtt', 'mqtts', 'ws', 'wss']
+/** By scheme: the port where the URL names none. */
+const PORTS: Readonly<Record<string, number>> = { mqtt: 1883, mqtts: 8883, ws: 80, wss: 443 }
 const DAY_MS = 86_400_000
 /** Most brokers' bound, and MQTT's own for its 16 bits of seconds. */
 const KEEP_ALIVE_MS_MAX = 65_535_000
@@ -147,13 +148,15 @@ export type UpstreamTls = NonNullable<UpstreamConfig['tls']>
 function sessionOf(upstream: { url: string; clientId?: string; name: string }): string | undefined {
   const { url, clientId, name } = upstream
   if (clientId === undefined) return undefined
-  return `${new URL(url).host} ${clientId.replaceAll('{name}', name)}`
+  const { protocol, hostname, port } = new URL(url)
+  const address = `${hostname}:${port || PORTS[protocol.slice(0, -1)]}`.toLowerCase()
+  return `${address} ${clientId.replaceAll('{name}', name)}`
 }
 
 /** The URL is never repeated in a message: it may hold a password. */
 function checkUpstreamUrl(value: string): void {
   const url = URL.canParse(value) ? new URL(value) : undefined
-  if (!url || !SCHEMES.includes(url.protocol.slice(0, -1)) || url.hostname === '') {
+  if (!url || !Object.hasOwn(PORTS, url.protocol.slice(0, -1)) || url.hostname === '') {
     throw new SyntaxError(
       'expected mqtt://HOST[:PORT], mqtts://…, ws://HOST[:PORT][/PATH] or wss://…'
     )
@@ -189,6 +192,8 @@ function checkTopicFilter(value: string): void {
     throw new SyntaxError(`'${value}' is no topic filter: '+' is a whole level, '#' the last one`)
   }
   if (Buffer.byteLength(value) > 65_535) throw new SyntaxError('a filter has at most 65535 bytes')
+  // [MQTT-4.7.3-2]: a broker would end each connection over it.
+  if (value.includes('\0')) throw new SyntaxError('a topic filter holds no null character')
   if (isAlertTopic(filter)) {
     throw new SyntaxError(`'${value}' brings nothing: what is under alerts/ is not taken`)
   }

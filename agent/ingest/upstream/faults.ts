@@ -50,9 +50,17 @@ export function lossOf(error: unknown, host: string): UpstreamLoss {
     return { fault: 'dns', reason: `the host name ${host} does not resolve (${code})` }
   }
   if (code === 'SECRET_UNREADABLE') return { fault: 'auth', reason }
-  if (TLS_CODES.test(code)) return { fault: 'tls', reason }
+  if (TLS_CODES.test(code)) return { fault: 'tls', reason: opensslReason(error) ?? reason }
   if (code === 'ETIMEDOUT') return { fault: 'timeout', reason }
   return { fault: /before secure TLS/.test(reason) ? 'tls' : 'unreachable', reason }
+}
+
+/** OpenSSL's own message is its address, a source file and a line; what matters stands beside it. */
+function opensslReason(error: unknown): string | undefined {
+  const { message, reason, code } = error as { message: string; reason?: unknown; code: string }
+  if (typeof reason !== 'string' || !/^[0-9A-F]+:error:/.test(message)) return undefined
+  const isAlert = / alert /.test(reason)
+  return `${isAlert ? 'the broker ends the TLS handshake: ' : ''}${reason} (${code})`
 }
 
 /** Of a DISCONNECT that an MQTT 5 broker sends before it closes. */

@@ -37,6 +37,8 @@ interface Connection {
   readonly link: InboundLink
   readonly publications: Publications
   readonly startedAt: number
+  /** The broker has let us in. */
+  accepted: boolean
   /** What the broker said in a DISCONNECT, before it closes. */
   farewell: UpstreamLoss | undefined
   /** Of the last PINGREQ of ours while reading stands still. */
@@ -212,6 +214,7 @@ export class UpstreamClient {
         client.publish(topic, payload, options, done)
       ),
       startedAt: clock.monotonic(),
+      accepted: false,
       farewell: undefined,
       pingedAt: Number.NEGATIVE_INFINITY
     }
@@ -275,6 +278,7 @@ export class UpstreamClient {
     }
     if (packet.cmd === 'connack' && (packet.reasonCode ?? packet.returnCode) === 0) {
       this.#status.connects++
+      connection.accepted = true
       if (!packet.sessionPresent) this.#inbox.forgetSession()
       if (this.#options.mqttVersion === '5') {
         this.#status.server = serverLimits(packet.properties)
@@ -337,6 +341,7 @@ export class UpstreamClient {
     connection.client.end(true)
     connection.publications.rejectAll(loss.reason)
     this.#backOff.lasted(this.#ageMs(connection))
+    if (loss.fault === 'unreachable' && !connection.accepted) this.#backOff.unreachable()
     // What the broker said of its reason is worth more than how the connection then ended.
     this.#retry(loss.fault === 'store' ? loss : (connection.farewell ?? loss))
   }

@@ -15,7 +15,7 @@ const TROUBLES: Readonly<Record<UpstreamTrouble, readonly ['warn' | 'error', str
   ],
   taken_over: [
     'error',
-    "Another client uses this upstream's client id: each takes the session from the other. Give each agent an id of its own."
+    "Another client seems to use this upstream's client id: each takes the session from the other. Give each agent an id of its own."
   ],
   stuck: [
     'error',

@@ -131,6 +131,37 @@ test('huge payloads give a limited number of values in a limited time', () => {
   }
 })
 
+const leaves = (count: number) =>
+  Object.fromEntries(Array.from({ length: count }, (_, n) => [`k${n}`, n]))
+
+test('of a reading with more values than 512 it is said that there are more, of others not', () => {
+  const overfull = (payload: unknown, fields?: Set<string>) => {
+    const text = JSON.stringify(payload)
+    const decoded = decodePayload('json', Buffer.from(text), undefined, fields)
+    return decoded.ok && decoded.payloads.map(one => [one.values.length, one.overfull === true])
+  }
+  expect(overfull(leaves(513))).toEqual([[512, true]])
+  expect(overfull([...Array(600).keys()])).toEqual([[512, true]])
+  expect(overfull([{ a: 1 }, leaves(600)])).toEqual([
+    [1, false],
+    [512, true]
+  ])
+  expect(overfull({ ...leaves(512), seq: 9, note: 'x', off: false })).toEqual([[512, false]])
+  expect(overfull(leaves(600), new Set(['k1', 'k599']))).toEqual([[2, false]])
+})
+
+test('of an array a hundred thousand readings are decoded, and the last of them says that there are more', () => {
+  const decode = (count: number) => {
+    const decoded = decodePayload('json', Buffer.from(`[${'{},'.repeat(count - 1)}{}]`), undefined)
+    if (!decoded.ok) throw new Error(decoded.detail)
+    const overfull = decoded.payloads.flatMap((one, index) => (one.overfull ? [index] : []))
+    return [decoded.payloads.length, overfull]
+  }
+  expect(decode(100_000)).toEqual([100_000, []])
+  expect(decode(100_001)).toEqual([100_000, [99_999]])
+  expect(decode(349_000)).toEqual([100_000, [99_999]])
+})
+
 // --- the device's time -------------------------------------------------------------------------
 
 test.each([

@@ -45,6 +45,7 @@ test.each([
   [{ topics: ['$share/a+/t'] }, 'is no shared subscription'],
   [{ topics: ['$share/g/a/#/b'] }, 'is no topic filter'],
   [{ topics: ['$share/g/alerts/#'] }, 'brings nothing'],
+  [{ topics: ['a\0b'] }, 'holds no null character'],
   [{ topics: ['a', 'b', 'a'] }, "topics.2: 'a' stands twice"],
   [{ tls: { ca: 'x' } }, 'tls: has no effect without TLS'],
   [{ url: 'mqtts://h', tls: { cert: 'x' } }, 'tls: a client certificate needs both'],
@@ -53,6 +54,17 @@ test.each([
   [{ keep_alive: '1d' }, 'keep_alive: must be at most']
 ])('an upstream with %j is refused', (changes, fault) => {
   expect(faults({ ...UPSTREAM, ...changes })).toEqual([expect.stringContaining(fault)])
+})
+
+test.each([
+  ['mqtt://Plant7', 'mqtt://plant7:1883/'],
+  ['mqtts://plant7', 'mqtts://plant7:8883'],
+  ['wss://plant7/mqtt', 'wss://plant7:443/']
+])('one client id at %s and %s is refused: it is one broker', (first, second) => {
+  const same = { ...UPSTREAM, client_id: 'box' }
+  expect(faults({ ...same, url: first }, { ...same, name: 'hall', url: second })).toEqual([
+    expect.stringContaining("1.client_id: is that of 'plant' at the same broker")
+  ])
 })
 
 test('a shared subscription is a filter', () => {

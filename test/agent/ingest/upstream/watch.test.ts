@@ -86,6 +86,16 @@ test('a contested session backs off further, whatever was stored, until a connec
   expect(backOff.contested).toBe(false)
 })
 
+test('three closes in a row let another client be suspected, unless the broker was away in between', () => {
+  const limits = { backOffMsMin: 1000, backOffMsMax: 60_000, takeoverBackOffMsMax: 300_000 }
+  const backOff = new UpstreamBackOff(limits, new Prng(1))
+  const closes = (times: number) => Array.from({ length: times }, () => backOff.closedByBroker())
+  expect(closes(2)).toEqual([false, false])
+  backOff.unreachable()
+  expect(closes(3)).toEqual([false, false, true])
+  expect(backOff.contested).toBe(true)
+})
+
 test.each([
   [{ code: 'ENOTFOUND', message: 'x' }, 'dns', 'the host name plant7 does not resolve (ENOTFOUND)'],
   [{ code: 'ECONNREFUSED', message: 'no' }, 'unreachable', 'no'],
@@ -93,6 +103,16 @@ test.each([
   [{ code: 'DEPTH_ZERO_SELF_SIGNED_CERT', message: 'self-signed' }, 'tls', 'self-signed'],
   [{ code: 'ERR_SSL_WRONG_VERSION_NUMBER', message: 'wrong' }, 'tls', 'wrong'],
   [{ code: 'TLS_FILES_UNUSABLE', message: 'ca' }, 'tls', 'ca'],
+  [
+    {
+      code: 'ERR_SSL_TLSV1_ALERT_UNKNOWN_CA',
+      message:
+        '80BC:error:0A000418:SSL routines:ssl3_read_bytes:tlsv1 alert unknown ca:x.c:1601:\n',
+      reason: 'tlsv1 alert unknown ca'
+    },
+    'tls',
+    'the broker ends the TLS handshake: tlsv1 alert unknown ca (ERR_SSL_TLSV1_ALERT_UNKNOWN_CA)'
+  ],
   [{ code: 'SECRET_UNREADABLE', message: 'file' }, 'auth', 'file'],
   [
     { code: 5, message: 'Connection refused: Not authorized' },
@@ -171,4 +191,20 @@ test('an MQTT 3.1.1 broker that closes again and again lets another client of th
   expect(client.status.lastError).toContain("perhaps another client connects as 'fieldline-test'")
   await until(() => client.status.state === 'connected')
   await turns()
+})
+
+test('an MQTT 3.1.1 broker that is restarted again and again is no other client of the same id', async () => {
+  const { broker, client } = await connected(
+    {},
+    { backOffMsMax: 60_000, backOffMsMin: 1, takeoverBackOffMsMax: 60_000 }
+  )
+  for (let n = 1; n <= 4; n++) {
+    await until(() => client.status.state === 'connected')
+    await broker.close()
+    await until(() => client.status.fault === 'unreachable')
+    await broker.listen(broker.port)
+  }
+  await until(() => client.status.state === 'connected')
+  await turns()
+  expect(client.status.trouble).toBeUndefined()
 })
