@@ -43,16 +43,23 @@ export function deadLettersOf({ deadLetters }: Pick<AgentStatus, 'deadLetters'>)
 export function notesOn(status: SeenStatus, now: number): Note[] {
   const notes = [
     ...lossNotes(status),
-    ...certificateNotes(status, now),
-    ...upstreamNotes(status, now),
+    ...connectionNotes(status, now),
     ...alertNotes(status),
     ...configTroubles({ at: now, status }).map(text => warning(text)),
-    ...fleetNotes(status, now),
     ...refusalNotes(status)
   ]
   if (status.clock === 'unsynced') notes.push(warning('The clock of this box is not set yet.'))
   const order = { critical: 0, warning: 1, info: 2 }
   return notes.sort((a, b) => order[a.level] - order[b.level])
+}
+
+/** Certificates near their end, upstreams in trouble, a fleet that hears nothing. */
+export function connectionNotes(status: AgentStatus, now: number): Note[] {
+  return [
+    ...certificateNotes(status, now),
+    ...upstreamNotes(status, now),
+    ...fleetNotes(status, now)
+  ]
 }
 
 /** What ends soon, has ended, or was exchanged in vain. */
@@ -105,7 +112,7 @@ type Trouble = NonNullable<AgentStatus['upstreams'][number]['trouble']>
 
 const TROUBLES: Readonly<Record<Trouble, string>> = {
   never_connected: 'never reached since the start.',
-  taken_over: 'another client uses its client id, each takes the session from the other.',
+  taken_over: 'another client seems to use its client id, each takes the session from the other.',
   stuck: 'its messages wait for the log and are not acknowledged.',
   silent: 'connected, and no message comes.'
 }

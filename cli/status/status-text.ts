@@ -1,4 +1,4 @@
-import { configTroubles, refusals } from '../agent-view/notes.ts'
+import { configTroubles, connectionNotes, refusals } from '../agent-view/notes.ts'
 import type { Verdict } from '../agent-view/verdict.ts'
 import { bytesText, count, durationText, printable, table } from '../log/text.ts'
 import { labelled, MODE_COLOURS, type Paint, thousands } from '../terminal/text.ts'
@@ -16,6 +16,7 @@ import {
   LEVEL_COLOURS,
   laneErrors,
   openForText,
+  paintNote,
   paintSeverity,
   pubackText,
   rateText,
@@ -48,6 +49,7 @@ function agentLines(sight: AgentSight, url: string, paint: Paint): string[] {
     labelled('config', configText(sight), paint),
     ...configTroubles(sight).map(text => `    ${paint.yellow(text)}`),
     labelled('clients', clientsText(sight), paint),
+    ...connectionNotes(status, sight.at).map(noted => `    ${paintNote(noted, paint)}`),
     labelled(
       'in',
       [`${rateText(view.in.perS)}, ${bytesText(sight.inBytesPerS)}/s`, total, puback]

@@ -1,4 +1,5 @@
 import type { AlertData } from '../../core/contract/alert-event.ts'
+import type { Note } from '../agent-view/notes.ts'
 import type { Verdict } from '../agent-view/verdict.ts'
 import { bytesText, count, durationText, printable, timeText } from '../log/text.ts'
 import { barOf, latency, type Paint, thousands } from '../terminal/text.ts'
@@ -13,6 +14,10 @@ export const LEVEL_COLOURS: Readonly<Record<Verdict['level'], keyof Paint>> = {
   info: 'cyan',
   warning: 'yellow',
   critical: 'red'
+}
+
+export function paintNote({ level, text }: Note, paint: Paint): string {
+  return paint[LEVEL_COLOURS[level]](printable(text))
 }
 
 const SEVERITY_COLOURS: Readonly<Record<AlertData['severity'], keyof Paint>> = {
@@ -136,11 +141,7 @@ export function clientsText(sight: AgentSight): string {
   const { mqtt, upstreams, clock } = sight.status
   const parts = [
     mqtt ? `${count(mqtt.clients, 'client')} at ${mqtt.address}` : 'no listener of its own',
-    ...upstreams.map(upstream =>
-      printable(
-        `upstream ${upstream.name} ${upstream.state}${upstream.lastError ? ` (${upstream.lastError})` : ''}`
-      )
-    ),
+    ...upstreams.map(upstream => printable(`upstream ${upstream.name} ${upstream.state}`)),
     ...(clock === 'synced' ? [] : ['the clock of this box is not set yet'])
   ]
   return parts.join('; ')

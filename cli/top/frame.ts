@@ -1,4 +1,4 @@
-import { configTroubles, refusals } from '../agent-view/notes.ts'
+import { configTroubles, connectionNotes, refusals } from '../agent-view/notes.ts'
 import { bytesText, count, durationText, printable, table } from '../log/text.ts'
 import type { AgentSight, DetectorSight, Sight } from '../status/sight.ts'
 import {
@@ -13,6 +13,7 @@ import {
   LEVEL_COLOURS,
   laneErrors,
   openForText,
+  paintNote,
   paintSeverity,
   pubackText,
   rateText,
@@ -132,6 +133,9 @@ function agentLines(
     labelled('log', diskText(sight, Math.max(8, Math.min(24, width - 64))), paint),
     ...(puback === '' ? [] : [labelled('PUBACK', puback, paint)]),
     labelled('clients', clientsText(sight), paint),
+    ...connectionNotes(sight.status, sight.at).map(noted =>
+      labelled('', paintNote(noted, paint), paint)
+    ),
     ...configTroubles(sight).map(text => labelled('config', paint.yellow(text), paint)),
     ...troubleLines(sight, paint),
     '',

@@ -62,6 +62,26 @@ test('an outage says what waits, for how long, until when, and why, once', () =>
   expect(text.match(/KAFKA_AWAY/g)).toHaveLength(1)
 })
 
+test('an upstream in trouble and a certificate near its end are told under the clients', () => {
+  const upstream = {
+    ...{ name: 'hall-2', url: 'mqtt://x', clientId: 'gateway-7', mqttVersion: '3.1.1' },
+    ...{ state: 'waiting', trouble: 'taken_over', sinceAt: NOW - 60_000, lastError: 'closed' },
+    ...{ connects: 3, received: 0, oversized: 0, alerts: 0, acknowledged: 0, inflight: 0 },
+    ...{ granted: {}, retained: 'mark' }
+  }
+  const certificate = { subject: 'CN=gw', expiresAt: NOW + 2 * 86_400_000 }
+  const listeners = [{ address: '0.0.0.0:8883', protocol: 'mqtts', certificate }]
+  const page = agentPage()
+  const text = textOf({ ...page, upstreams: [upstream], mqtt: { ...page.mqtt, listeners } })
+  const lines = text.split('\n')
+  const at = lines.findIndex(line => line.includes('upstream hall-2 waiting'))
+  expect(lines.slice(at + 1, at + 4)).toEqual([
+    '    The certificate of mqtts://0.0.0.0:8883 expires in 2 d.',
+    '    Upstream hall-2: away for 1 min: closed',
+    '    Upstream hall-2: another client seems to use its client id, each takes the session from the other.'
+  ])
+})
+
 test('a parked lane names its topic and what to do about it', () => {
   const code = 'UNKNOWN_TOPIC_OR_PARTITION'
   const lastError = { code, message: 'no such topic', topic: 'iot.raw', sinceAt: NOW - 5_000 }
