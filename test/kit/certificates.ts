@@ -17,7 +17,7 @@ export interface Certificate {
 }
 
 export interface CertificateOptions {
-  /** Common name. */
+  /** Common name; with '' the subject is empty, as where only hosts are named. */
   name: string
   /** Names and IPv4 addresses it is good for. */
   hosts?: string[]
@@ -100,6 +100,7 @@ function certificate(
 }
 
 function distinguishedName(name: string): Buffer {
+  if (name === '') return sequence()
   return sequence(tlv(0x31, sequence(objectId(OID.commonName), tlv(0x0c, Buffer.from(name)))))
 }
 

@@ -9,6 +9,8 @@ type Subscribed = { topic: string; qos: number }
 export interface Persistence {
   addSubscriptions(session: Session, subscriptions: Subscribed[]): Promise<void>
   cleanSubscriptions(session: Session): Promise<unknown>
+  /** An empty payload takes it out. */
+  storeRetained(packet: { topic: string; payload: Uint8Array }): Promise<void>
   subscriptionsByTopic(topic: string): Promise<readonly unknown[]>
   outgoingEnqueueCombi(): Promise<void>
   outgoingUpdate(): Promise<void>
@@ -33,7 +35,7 @@ export function replaceMemory(
   const nobody = Promise.resolve([])
   const done = Promise.resolve(undefined)
   const addSubscriptions = persistence.addSubscriptions.bind(persistence)
-  const replaced: Omit<Persistence, 'cleanSubscriptions'> = {
+  const replaced: Omit<Persistence, 'cleanSubscriptions' | 'storeRetained'> = {
     // aedes hands in all of a SUBSCRIBE, those that were refused with them.
     addSubscriptions: (client, wanted) => {
       const granted = subscriptions.filtersOf(client)

@@ -173,7 +173,10 @@ export class EmbeddedBroker {
       logger
     })
     this.#gate = new ConnectionGate(options, now)
-    this.#retained = new RetainedTopics(options)
+    this.#retained = new RetainedTopics(
+      options,
+      topic => void persistence.storeRetained({ topic, payload: Buffer.alloc(0) })
+    )
     this.#open = new OpenMessages(options.inflightQos2Max)
     this.#storeOnce = new StoreOnce(intake, this.#open, (refusal, id) =>
       this.#refusals.count(refusal, id)

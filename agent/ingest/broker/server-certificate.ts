@@ -6,7 +6,7 @@ import { readSmallFile, WatchedFiles } from '../../../core/runtime/watched-files
 import type { ListenerTlsConfig } from './config.ts'
 
 export interface CertificateStatus {
-  /** Common name and the like, as OpenSSL writes it, on one line. */
+  /** Common name and the like, as OpenSSL writes it, on one line; where there is none, its other names. */
   subject: string
   /** Epoch ms. */
   expiresAt: number
@@ -121,8 +121,10 @@ function load({ cert, key, ca, crl }: ListenerTlsConfig): LoadedCertificate {
   }
   try {
     tls.createSecureContext(options)
-    const { subject, validTo } = new X509Certificate(options.cert as string)
-    return { options, subject: subject.replaceAll('\n', ', '), expiresAt: Date.parse(validTo) }
+    const certificate = new X509Certificate(options.cert as string)
+    const subject = subjectOf(certificate) || (certificate.subjectAltName ?? '')
+    const expiresAt = Date.parse(certificate.validTo)
+    return { options, subject: subject.replaceAll('\n', ', '), expiresAt }
   } catch (error) {
     // OpenSSL's words hold nothing of the files.
     throw new SyntaxError(
@@ -141,7 +143,7 @@ export function certificateUser(
   if (identity === 'none') return undefined
   const name =
     identity === 'certificate_cn'
-      ? commonName(certificate.subject)
+      ? commonName(subjectOf(certificate))
       : /^(?:DNS|email|URI):("(?:[^"\\]|\\.)*"|[^,]*)/.exec(certificate.subjectAltName ?? '')?.[1]
   return (name?.startsWith('"') ? unquoted(name) : name) || undefined
 }
@@ -153,6 +155,11 @@ function unquoted(name: string): string | undefined {
   } catch {
     return undefined
   }
+}
+
+/** One that names only hosts has an empty subject, which Node.js gives as undefined against its types. */
+function subjectOf(certificate: X509Certificate): string {
+  return (certificate.subject as string | undefined) ?? ''
 }
 
 /** Of a subject with several, or one that runs over lines, nobody knows which is meant. */

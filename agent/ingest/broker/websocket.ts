@@ -82,9 +82,9 @@ function streamOf(webSocket: WebSocket): Duplex {
   // A packet is written in pieces, which are to be one frame.
   stream._writev = (chunks, done) =>
     webSocket.send(Buffer.concat(chunks.map(({ chunk }) => chunk)), done)
-  // MQTT 3.1.1 §6.0.0-1: a frame of text ends the connection.
-  webSocket.on('message', (_data, isBinary) => {
-    if (!isBinary) webSocket.terminate()
+  // MQTT 3.1.1 §6.0.0-1: a frame of text ends the connection, before the stream offers what it holds.
+  webSocket.prependListener('message', (_data, isBinary) => {
+    if (!isBinary) stream.destroy()
   })
   return stream
 }

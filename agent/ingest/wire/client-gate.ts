@@ -200,7 +200,8 @@ export class ClientGate implements BudgetWaiter {
 
   #isReading(): boolean {
     if (this.#state === 'closed' || this.#state === 'connecting') return false
-    return !this.#blocked && !this.#client.closed
+    // Destroyed by a DISCONNECT in front: what lies behind is no packet of a connection any more (§3.14.4).
+    return !this.#blocked && !this.#client.closed && !this.#conn.destroyed
   }
 
   /** Bytes that may be read now. */

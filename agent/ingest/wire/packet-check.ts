@@ -70,6 +70,8 @@ export function packetFault(first: number, body: Uint8Array): string | undefined
 }
 
 const PACKET_ID_0 = 'packet id 0'
+/** In one request: no client may have more (`mqtt.subscriptions_per_client_max`), and each costs time that all wait. */
+const FILTERS_MAX = 10_000
 
 function publishFault(first: number, body: Uint8Array): string | undefined {
   if (body.length < 2) return 'PUBLISH without a topic'
@@ -87,7 +89,9 @@ function filtersFault(withQos: boolean, body: Uint8Array): string | undefined {
   if (body.length < 2) return 'a request without packet id'
   if (idAt(body, 0) === 0) return PACKET_ID_0
   if (body.length === 2) return 'a request without filters'
+  let filters = 0
   for (let at = 2; at < body.length; ) {
+    if (++filters > FILTERS_MAX) return `a request of more than ${FILTERS_MAX} filters`
     if (at + 2 > body.length) return 'a request that ends within a filter'
     const end = at + 2 + idAt(body, at)
     if (end + (withQos ? 1 : 0) > body.length) return 'a request that ends within a filter'

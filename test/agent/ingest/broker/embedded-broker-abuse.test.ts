@@ -1,4 +1,6 @@
-import { expect, test } from 'vitest'
+import { expect, onTestFinished, test, vi } from 'vitest'
+import { Refusals } from '../../../../agent/ingest/broker/refusals.ts'
+import { createLogger } from '../../../../core/runtime/log.ts'
 import { Prng } from '../../../../core/runtime/prng.ts'
 import { connectBytes, lengthBytes, packetBytes, publishBytes } from '../../../kit/raw-mqtt.ts'
 import { startBroker } from './broker-kit.ts'
@@ -96,6 +98,18 @@ test('connections beyond the limit are closed, those within go on', async () => 
   for (const client of clients) await client.roundTrip()
 })
 
+test.each([0, 1, 2] as const)(
+  'a PUBLISH of QoS %i behind a DISCONNECT is not stored',
+  async qos => {
+    const { log, connect } = await startBroker()
+    const device = await connect()
+    const publish = publishBytes({ topic: 't', qos, id: 1 })
+    device.send(Buffer.concat([publish, packetBytes(0xe0), publish]))
+    await device.untilClosed()
+    expect(log.topics()).toEqual(['t'])
+  }
+)
+
 test('refusals are logged at most every 10 s, with their number', async () => {
   const { lines, connect } = await startBroker()
   for (let n = 0; n < 5; n++) {
@@ -104,6 +118,23 @@ test('refusals are logged at most every 10 s, with their number', async () => {
     await device.untilClosed()
   }
   expect(lines.filter(({ event }) => event === 'mqtt.refused')).toHaveLength(1)
+})
+
+test('the line of a burst names the last refusal, and counts all since the line before by reason', () => {
+  const lines: unknown[] = []
+  const logger = createLogger('warn', line => lines.push(JSON.parse(line)))
+  vi.useFakeTimers()
+  onTestFinished(() => void vi.useRealTimers())
+  const refusals = new Refusals(logger)
+  refusals.count('credentials', 'a')
+  refusals.count('publish_denied', 'b')
+  refusals.count('publish_denied', 'b')
+  vi.advanceTimersByTime(10_000)
+  refusals.countMalformed('packet id 0', 'c')
+  expect(lines).toMatchObject([
+    { reason: 'credentials', client: 'a', counts: { credentials: 1 } },
+    { reason: 'packet id 0', client: 'c', counts: { publish_denied: 2, malformed: 1 } }
+  ])
 })
 
 test(`10,000 garbage packets crash nothing and touch no other client (seed ${SEED})`, async () => {

@@ -305,6 +305,27 @@ test.each([
   expect(broker.status.retained).toBe(kept.length)
 })
 
+test.each([0, 1] as const)(
+  'what is too large to be retained (QoS %i) takes the one before with it: nobody is told an old value as the last',
+  async qos => {
+    const { broker, connect } = await startBroker({ retainedBytesMax: 1024 })
+    const device = await connect()
+    device.publish({ topic: 't', payload: 'old', qos: 1, id: 1, retain: true })
+    await device.until(() => device.acks().length === 1)
+    expect(broker.status.retained).toBe(1)
+    device.publish({ topic: 't', payload: Buffer.alloc(2000, 'x'), qos, id: 2, retain: true })
+    await device.roundTrip()
+    const screen = await connect({ clientId: 'screen' })
+    await screen.subscribe('t')
+    await screen.roundTrip()
+    expect(screen.messages()).toEqual([])
+    // And there is room again.
+    device.publish({ topic: 't', payload: 'new', qos: 1, id: 3, retain: true })
+    await expect.poll(() => screen.messages().length).toBe(1)
+    expect(broker.status.retained).toBe(1)
+  }
+)
+
 test('a subscriber that reads nothing is disconnected, and neither devices nor others wait for it', async () => {
   const { broker, connect } = await startBroker({ subscriberBytesMax: 1 << 20 })
   const [device, good] = [await connect({ clientId: 'd' }), await connect({ clientId: 'good' })]

@@ -122,6 +122,7 @@ test('a session that is resumed without a certificate is not let in', async () =
 test.each([
   ['certificate_cn', { name: 'pump-1', hosts: ['other'] }, 'pump-1'],
   ['certificate_san', { name: 'other', hosts: ['pump-1', 'more'] }, 'pump-1'],
+  ['certificate_san', { name: '', hosts: ['pump-1'] }, 'pump-1'],
   ['certificate_cn', { name: '+' }, undefined],
   ['certificate_cn', { name: 'a/b' }, undefined]
 ] as const)('by %s of %j a client is the user %s', async (identity, names, user) => {
@@ -155,6 +156,23 @@ const ALLOW_OWN = {
   ...{ publish: ['t/{user}'], subscribe: [] }
 }
 
+test('a certificate without a common name is nobody by that, and the next client is let in', async () => {
+  const files = new TlsFiles()
+  const fields = { clientCertificate: 'required', identity: 'certificate_cn' } as const
+  const listeners = [files.listener({ ca: files.ca, ...fields })]
+  const { broker } = await startBroker({ listen: null, listeners, anonymous: 'never' })
+  for (const [name, answer] of [
+    ['', 5],
+    ['pump-1', 0]
+  ] as const) {
+    const { cert, key } = files.clients.issue({ name, hosts: ['pump-1'] })
+    const device = await openTls(broker.port, files, { cert, key })
+    device.send(connectBytes())
+    await device.until(() => device.packets.length > 0)
+    expect(device.packets[0].body[1]).toBe(answer)
+  }
+})
+
 // --- Files that are exchanged --------------------------------------------------------------------
 
 test('a certificate that is exchanged is shown to the next connection, and the old ones go on', async () => {
@@ -171,6 +189,13 @@ test('a certificate that is exchanged is shown to the next connection, and the o
   expect(after.socket.getPeerCertificate().fingerprint256).not.toBe(fingerprint)
   await before.roundTrip()
   expect(lines.some(({ event }) => event === 'mqtt.certificate_reloaded')).toBe(true)
+})
+
+test("a listener's certificate may name hosts only: they stand in the status", async () => {
+  const files = new TlsFiles()
+  files.write(files.authority.issue({ name: '', hosts: ['localhost'] }))
+  const { broker } = await startBroker({ listen: null, listeners: [files.listener()] })
+  expect(broker.status.listeners).toMatchObject([{ certificate: { subject: 'DNS:localhost' } }])
 })
 
 test('files that cannot be used change nothing, are told of once, and heal', async () => {
@@ -251,8 +276,8 @@ test.each([
   else await client.untilClosed()
 })
 
-test('an HTTP request that is no upgrade is told so, and a frame of text ends the connection', async () => {
-  const { broker, open } = await startBroker({ listen: null, listeners: [WEBSOCKET] })
+test('an HTTP request that is no upgrade is told so, and a frame of text ends the connection unread', async () => {
+  const { broker, log, open } = await startBroker({ listen: null, listeners: [WEBSOCKET] })
   const browser = await open()
   const answered = once(browser.socket, 'data')
   browser.send(Buffer.from('GET /mqtt HTTP/1.1\r\nhost: x\r\n\r\n'))
@@ -263,11 +288,21 @@ test('an HTTP request that is no upgrade is told so, and a frame of text ends th
   const lines = ['GET /mqtt HTTP/1.1', ...HANDSHAKE, 'sec-websocket-protocol: mqtt', '', '']
   client.send(Buffer.from(lines.join('\r\n')))
   await upgraded
-  // FIN and text, masked by zeros: RFC 6455 §5.2.
-  client.send(Buffer.from([0x81, 0x82, 0, 0, 0, 0, 0x10, 0x00]))
+  client.send(frameOf(BINARY, connectBytes()))
+  await expect.poll(() => broker.status.clients).toBe(1)
+  client.send(frameOf(TEXT, publishBytes({ topic: 't', qos: 1, id: 1 })))
   await client.untilClosed()
-  expect(broker.status.clients).toBe(0)
+  await expect.poll(() => broker.status.clients).toBe(0)
+  expect(log.topics()).toEqual([])
 })
+
+const TEXT = 1
+const BINARY = 2
+
+/** FIN and an opcode, masked by zeros: RFC 6455 §5.2. */
+function frameOf(opcode: number, bytes: Buffer): Buffer {
+  return Buffer.concat([Buffer.from([0x80 | opcode, 0x80 | bytes.length, 0, 0, 0, 0]), bytes])
+}
 
 test('an upgrade that does not come is awaited no longer than is said', async () => {
   const { broker, open } = await startBroker({

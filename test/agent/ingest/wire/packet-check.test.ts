@@ -104,6 +104,13 @@ test.each([
   expect(packetFault(bytes[0], bytes.subarray(1))).toBe(expected)
 })
 
+test('a request has no more filters than a client may have subscriptions', () => {
+  const filters = (count: number) =>
+    Buffer.concat([bytesOf('m1'), Buffer.alloc(3 * count, '\0\x01f')])
+  expect(packetFault(0xa2, filters(10_000))).toBeUndefined()
+  expect(packetFault(0xa2, filters(10_001))).toBe('a request of more than 10000 filters')
+})
+
 test.each([
   ["s4 'MQTT' 04 02 k10 s1 'p'", {}],
   ["s4 'MQTT' 84 02 k10 s1 'p'", {}],
