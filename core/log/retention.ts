@@ -6,6 +6,7 @@ import { CheckpointRhythm } from './checkpoint-rhythm.ts'
 import type { ControlBlock } from './control-block.ts'
 import type { CursorTable } from './cursor-table.ts'
 import type { Disk } from './disk.ts'
+import { OverflowLines } from './overflow-lines.ts'
 import { isNoSpace, type Quarantine } from './quarantine.ts'
 import { RESERVE_BYTES, type Reserve } from './reserve.ts'
 import { FRAMES_POSITION } from './segment.ts'
@@ -51,6 +52,7 @@ export class Retention {
   readonly #cursors: CursorTable
   #saving: Promise<void> = Promise.resolve()
   readonly #rhythm = new CheckpointRhythm()
+  readonly #lines: OverflowLines
   #checkpointBytes = 0
   /** Of the batch that found no room last; 0 once one has. */
   #wantedBytes = 0
@@ -58,6 +60,7 @@ export class Retention {
 
   constructor(options: RetentionOptions) {
     this.#options = options
+    this.#lines = new OverflowLines(options)
     this.#control = options.control
     this.#writer = options.writer
     this.#segments = options.segments
@@ -132,7 +135,10 @@ export class Retention {
     for (;;) {
       const over = this.#bytesOver(bytes, shared)
       this.#wantedBytes = over > 0 ? bytes : 0
-      if (over <= 0) return
+      if (over <= 0) {
+        if (!this.#diskIsFull) this.#lines.room()
+        return
+      }
       if (this.#trimmable() > 0) {
         await this.checkpoint()
       } else if (this.#isReadThrough) {
@@ -160,7 +166,10 @@ export class Retention {
     for (;;) {
       try {
         const result = await operation()
-        this.#diskIsFull = false
+        if (this.#diskIsFull) {
+          this.#diskIsFull = false
+          this.#lines.room()
+        }
         return result
       } catch (error) {
         if (!isNoSpace(error)) throw error
@@ -169,6 +178,7 @@ export class Retention {
         else if (this.#segments.count > 0) await this.#dropOldest('droppedFull')
         else {
           this.#diskIsFull = true
+          this.#lines.full(messageOf(error))
           throw this.#full(messageOf(error), error)
         }
       }
@@ -206,12 +216,9 @@ export class Retention {
 
   async #waitForRoom(cause?: unknown): Promise<void> {
     this.#diskIsFull = cause !== undefined
-    if (this.#options.overflow !== 'block') {
-      throw this.#full(
-        cause ? messageOf(cause) : `its limit of ${this.#options.bytesMax} bytes is reached`,
-        cause
-      )
-    }
+    const why = cause ? messageOf(cause) : `its limit of ${this.#options.bytesMax} bytes is reached`
+    this.#lines.full(why)
+    if (this.#options.overflow !== 'block') throw this.#full(why, cause)
     await this.#options.sleep(BLOCKED_CHECK_MS)
     const refusal = this.#options.refusal()
     if (refusal) throw refusal
@@ -227,17 +234,7 @@ export class Retention {
     this.counters[reason] += records
     this.#control.firstKept = Math.max(this.#control.firstKept, end)
     if (records > 0) {
-      const why = reason === 'droppedFull' ? 'the log is full' : 'they are older than log.age_max'
-      this.#options.logger.error(
-        {
-          event: 'log.dropped',
-          reason: reason === 'droppedFull' ? 'full' : 'age',
-          records,
-          first,
-          end
-        },
-        `Dropped the oldest records: ${why}.`
-      )
+      this.#lines.dropped(reason, { records, first, end, sinceOpened: this.counters[reason] })
     }
     await this.checkpoint()
   }

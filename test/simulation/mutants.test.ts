@@ -145,7 +145,7 @@ const MUTANTS: Mutant[] = [
   {
     name: 'checks the room without the batch',
     file: 'retention.ts',
-    from: 'const over = this.#bytesBeside(shared) + bytes + FRAMES_POSITION - bytesMax',
+    from: 'const over = this.#bytesOver(bytes, shared)',
     to: 'const over = this.#bytesBeside(shared) / 2 - bytesMax'
   }
 ]

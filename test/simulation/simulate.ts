@@ -470,7 +470,7 @@ class Simulation {
       this.#model.drop(fields.first as number, fields.end as number)
     }
     const ignore = () => {}
-    return { error: listen, warn: ignore, info: ignore, debug: ignore } as unknown as Logger
+    return { error: listen, warn: ignore, info: ignore, debug: listen } as unknown as Logger
   }
 
   #report(message: string): void {

@@ -1,6 +1,7 @@
 import fs from 'node:fs'
 import path from 'node:path'
 import { expect, test, vi } from 'vitest'
+import type { Logger } from '../../../core/runtime/log.ts'
 import { temporaryDirectory } from '../../kit/temp-directory.ts'
 import { drain, FailingDisk, fill, openLog, segmentFiles } from './open-log.ts'
 
@@ -128,6 +129,45 @@ test('a full log says that it takes no records until its reader has made room; o
     await settled
     expect(log.status.takesRecords).toBe(false)
   }
+})
+
+test('a burst of drops is one error in a minute, and the rest of it is counted', async () => {
+  let now = 0
+  const errors: Record<string, unknown>[] = []
+  const ignore = () => {}
+  const error = (fields: Record<string, unknown>) => errors.push(fields)
+  const { log } = await openLog(temporaryDirectory(), {
+    bytesMax: 41_000,
+    clock: { now: () => now, monotonic: () => now },
+    logger: { error, warn: ignore, info: ignore, debug: ignore } as unknown as Logger
+  })
+  await log.reader('uplink')
+  await fill(log, 300)
+  expect(errors).toHaveLength(1)
+  const before = log.status.counters.droppedFull
+  expect(before).toBeGreaterThan(Number(errors[0].records))
+  now += 61_000
+  await fill(log, 300, 300)
+  expect(errors).toHaveLength(2)
+  expect(errors[1]).toMatchObject({ event: 'log.dropped', reason: 'full' })
+  expect(errors[1].sinceOpened).toBe(before + Number(errors[1].records))
+})
+
+test('a log that is full, and one that has room again, say so once', async () => {
+  const { log, events } = await openLog(temporaryDirectory(), {
+    ...{ overflow: 'drop_newest', bytesMax: 41_000 }
+  })
+  const reader = await log.reader('uplink')
+  const told = () => events.map(({ event }) => event).filter(event => /full|room/.test(event))
+  const append = () => log.append(bytes('r')).catch(error => error.code)
+  while ((await append()) !== 'LOG_FULL');
+  await append()
+  expect(told()).toEqual(['log.full'])
+  await drain(log, reader)
+  reader.commit(reader.position)
+  await append()
+  await append()
+  expect(told()).toEqual(['log.full', 'log.room'])
 })
 
 test('a segment that cannot be made on a full disk leaves nothing behind', async () => {

@@ -22,7 +22,7 @@ const listen = (fields: Record<string, unknown>) => {
   if (fields.event === 'log.dropped') tell(`drop ${fields.first} ${fields.end}`)
   if (fields.event === 'log.damaged') tell(`damaged ${fields.first} ${fields.end}`)
 }
-const logger = { error: listen, warn: ignore, info: ignore, debug: ignore }
+const logger = { error: listen, warn: ignore, info: ignore, debug: listen }
 const log = await DurableLog.open({
   directory,
   logger: logger as unknown as Logger,
