@@ -1,7 +1,10 @@
+import type { ClientRequest } from 'node:http'
 import { messageOf } from '../../../core/runtime/errors.ts'
 import { secretText } from '../../../core/runtime/secrets.ts'
 import { readTlsFiles } from '../../../core/runtime/tls-files.ts'
 import type { UpstreamOptions } from './options.ts'
+import { readThrough } from './read-through.ts'
+import { FRAME_BYTES_MAX, WebSocketFrames } from './websocket-frames.ts'
 
 /**
  * What the mqtt client is told for one connection. Password and TLS files are read now, so those that
@@ -31,7 +34,23 @@ export function connectOptions(options: UpstreamOptions, connectWaitMs: number) 
       : { protocolVersion: 4 as const }),
     ...tls,
     // Over WebSocket the client passes on but a few of them by itself.
-    ...(options.url.startsWith('ws') && { wsOptions: tls })
+    ...(options.url.startsWith('ws') && { wsOptions: { ...tls, ...framesInPieces() } })
+  }
+}
+
+/** For one connection over WebSocket: no message of more than a piece is taken into memory. */
+function framesInPieces() {
+  const frames = new WebSocketFrames()
+  return {
+    // Compressed, a frame cannot be cut.
+    perMessageDeflate: false,
+    maxPayload: FRAME_BYTES_MAX,
+    finishRequest(request: ClientRequest): void {
+      request.once('socket', socket => {
+        readThrough(socket, (chunk, passOn) => frames.pass(chunk, passOn))
+      })
+      request.end()
+    }
   }
 }
 

@@ -13,6 +13,8 @@ export interface InboundPublish {
   dup: boolean
   messageId?: number
   properties?: PublishProperties
+  /** Payload and properties on the wire, when that was too much to take them in: both are gone. */
+  lostBytes?: number
 }
 
 export interface Acknowledgement {
@@ -208,7 +210,8 @@ export class UpstreamInbox {
     }
     const payload = packet.payload as Uint8Array
     const properties = storedProperties(packet.properties)
-    if (this.#isOversized(topic, payload.length + propertiesBytes(properties))) return undefined
+    const bytes = packet.lostBytes ?? payload.length + propertiesBytes(properties)
+    if (this.#isOversized(topic, bytes)) return undefined
     return {
       topic,
       payload,

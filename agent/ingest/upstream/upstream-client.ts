@@ -17,8 +17,10 @@ import {
   type InboundPublish,
   UpstreamInbox
 } from './inbox.ts'
+import { LargePackets, PACKET_BYTES_MAX } from './large-packets.ts'
 import type { UpstreamConditions, UpstreamOptions, UpstreamStatus } from './options.ts'
 import { Publications, serverLimits } from './publications.ts'
+import { readThrough } from './read-through.ts'
 import { UpstreamSubscription } from './subscription.ts'
 import { tellTrouble, UpstreamWatch } from './watch.ts'
 
@@ -35,6 +37,7 @@ interface ClientInside {
 interface Connection {
   readonly client: MqttClient
   readonly link: InboundLink
+  readonly largePackets: LargePackets
   readonly publications: Publications
   readonly startedAt: number
   /** The broker has let us in. */
@@ -207,9 +210,12 @@ export class UpstreamClient {
     // Mosquitto 2.0.11 counts anew when a session is resumed and sends more; our window bears that.
     inside._receiveMaximum = RECEIVE_MAXIMUM
     const send = inside._sendPacket.bind(client)
+    const largePackets = new LargePackets(PACKET_BYTES_MAX, this.#options.mqttVersion)
+    readThrough(client.stream, (chunk, passOn) => largePackets.pass(chunk, passOn))
     const connection: Connection = {
       client,
       link: this.#inbox.open((ack: Acknowledgement) => send(ack)),
+      largePackets,
       publications: new Publications((topic, payload, options, done) =>
         client.publish(topic, payload, options, done)
       ),
@@ -264,7 +270,10 @@ export class UpstreamClient {
   /** Sees every packet before the client handles it. */
   #receive(connection: Connection, packet: Packet): void {
     if (packet.cmd === 'publish') {
-      this.#inbox.receive(connection.link, packet as InboundPublish)
+      const lostBytes = connection.largePackets.publishArrived()
+      const publish = packet as InboundPublish
+      if (lostBytes !== undefined) publish.lostBytes = lostBytes
+      this.#inbox.receive(connection.link, publish)
       if (!packet.retain) this.#watch.heard(this.#conditions.clock.monotonic())
     }
     if (this.#connection !== connection) return
@@ -375,8 +384,8 @@ export class UpstreamClient {
     const connection = this.#connection
     if (connection && this.#status.state === 'connected') {
       this.#backOff.lasted(now - connection.startedAt)
-      this.#stayAlive(connection, now)
     }
+    if (connection?.accepted) this.#stayAlive(connection, now)
     const watched = this.#watch.look(now)
     const trouble = this.#backOff.contested ? 'taken_over' : watched
     const before = this.#status.trouble
@@ -396,11 +405,14 @@ export class UpstreamClient {
 
   /**
    * While reading stands still the client cannot see its pings answered, and would give up a connection
-   * that is well. So we ping for it; whether the link lives is seen when reading goes on.
+   * that is well. So we ping for it; whether the link lives is seen when reading goes on. It cannot
+   * either while a long packet comes, before which the broker answers nothing.
    */
   #stayAlive(connection: Connection, now: number): void {
-    const { client, link } = connection
-    if (!link.readOn) return
+    const { client, link, largePackets } = connection
+    const isComing = largePackets.isComing()
+    if (!link.readOn && !isComing) return
+    if (isComing && this.#status.state === 'connecting') this.#timer?.refresh()
     client.reschedulePing(true)
     if (now - connection.pingedAt < this.#options.keepAliveS * 500) return
     connection.pingedAt = now
