@@ -84,7 +84,9 @@ function full({ status, overflow }: VerdictParts): Verdict {
     drop_oldest: 'The oldest readings are dropped to make room for new ones.',
     drop_newest: 'New readings are refused: devices keep those of QoS 1 and 2.',
     block: 'Devices are made to wait; what is on disk stays.',
-    unknown: 'What happens to further readings is set by log.overflow.'
+    unknown: status.ready
+      ? 'What happens to further readings is set by log.overflow.'
+      : 'No reading is taken until there is room: devices keep those of QoS 1 and 2.'
   }[overflow ?? 'unknown']
   return {
     level: 'critical',

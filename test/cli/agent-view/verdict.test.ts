@@ -90,6 +90,11 @@ test('a full log that takes nothing says so by itself, and why it is full', () =
   const slow = verdict({ mode: 'full', ready: false, bytes: 1 << 30 })
   expect(slow).toMatchObject({ title: 'The disk log is full', level: 'critical' })
   expect(slow.text).toMatch(/^Kafka takes less than comes in/)
+  const unknown = verdictOn({
+    ...{ status: someStatus({ mode: 'full', ready: false, bytes: 1 << 30 }), look: undefined },
+    ...{ inBytesPerS: 0, overflow: undefined, now: NOW }
+  })
+  expect(unknown.text).toContain('No reading is taken until there is room')
   const disk = verdict({ mode: 'full', ready: false, bytes: 1 << 20 })
   expect(disk).toMatchObject({ title: 'The disk is full', level: 'critical' })
 })
