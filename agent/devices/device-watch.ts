@@ -46,11 +46,15 @@ export interface DeviceWatchOptions {
   disk?: Disk
   clock?: Clock
   saveIntervalMs?: number
+  /** How often the log is told how far it is. */
+  commitIntervalMs?: number
   /** Between two looks at the log, once all is read. */
   followIntervalMs?: number
 }
 
 const SAVE_INTERVAL_MS = 600_000
+/** With each message the log would save a checkpoint twice a second, also where nothing is delivered. */
+const COMMIT_INTERVAL_MS = 10_000
 /** A fraction of a second of reading; what is farther back was delivered, and is not counted. */
 const CATCH_UP_RECORDS_MAX = 100_000
 /** Short, or what a second brings would hold up PUBACKs all at once. */
@@ -79,7 +83,7 @@ export class DeviceWatch {
   #epoch: string
   #offset: number
   #savedOffset = -1
-  #timer: NodeJS.Timeout | undefined
+  #timers: NodeJS.Timeout[] = []
   #following: Promise<void> | undefined
   #saving: Promise<void> = Promise.resolve()
   #saveFails = false
@@ -127,8 +131,6 @@ export class DeviceWatch {
     this.#registry.see(sighting, payloads)
     this.#epoch = epoch
     this.#offset = offset + 1
-    // Holds nothing back and is not where a start goes on: who looks at the log sees no reader stand still.
-    this.#reader.commit({ epoch, offset: offset + 1 })
   }
 
   /** Reads up to where a detector goes on. Never rejects. */
@@ -151,9 +153,10 @@ export class DeviceWatch {
 
   /** What is in the log is read, and all of it saved. */
   async stop(): Promise<void> {
-    clearInterval(this.#timer)
+    for (const timer of this.#timers) clearInterval(timer)
     this.#stopping.abort()
     await this.#following
+    this.#commit()
     await this.#save()
     this.#reader.close()
   }
@@ -173,9 +176,17 @@ export class DeviceWatch {
     } catch (error) {
       this.#failed(error)
     }
-    const { saveIntervalMs = SAVE_INTERVAL_MS } = this.#options
-    this.#timer = setInterval(() => void this.#save(), saveIntervalMs)
-    this.#timer.unref()
+    const { saveIntervalMs = SAVE_INTERVAL_MS, commitIntervalMs = COMMIT_INTERVAL_MS } =
+      this.#options
+    this.#timers = [
+      setInterval(() => void this.#save(), saveIntervalMs).unref(),
+      setInterval(() => this.#commit(), commitIntervalMs).unref()
+    ]
+  }
+
+  /** Not where a start goes on: it lets the log trim, and whoever looks at it sees no reader stand still. */
+  #commit(): void {
+    this.#reader.commit({ epoch: this.#epoch, offset: this.#offset })
   }
 
   async #restore(state: Parameters<DeviceRegistry['restore']>[0] & { position: Cursor }) {
@@ -197,7 +208,6 @@ export class DeviceWatch {
       if (!batch) break
       const fromMs = performance.now()
       this.#take(batch)
-      this.#reader.commit(batch.end)
       // A burst is one look: the last message of each topic is decoded.
       const isBehind = batch.end.offset < this.#control.durableEnd
       const restMs = isBehind ? REST_FACTOR * (performance.now() - fromMs) : followIntervalMs

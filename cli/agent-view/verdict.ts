@@ -26,9 +26,15 @@ export interface VerdictParts {
 export function verdictOn(parts: VerdictParts): Verdict {
   const { status } = parts
   if (!status.ready && status.mode !== 'full') {
+    const title = 'Readings are not accepted'
     const text = 'Devices are not told that their readings are safe, and keep them.'
+    if (status.mode === 'parked') {
+      // Long enough, and the log has become full over it.
+      const cause = parked(parts)
+      return { ...cause, title, text: `${text} ${cause.title}. ${cause.text}` }
+    }
     const todo = "Look at the process's own log lines: they say why."
-    return { level: 'critical', title: 'Readings are not accepted', text, todo }
+    return { level: 'critical', title, text, todo }
   }
   if (status.mode === 'parked') return parked(parts)
   if (status.mode === 'full') return full(parts)

@@ -22,15 +22,31 @@ export function whyUnreadable(unreadable: UnreadableFile): Pick<Details, 'why' |
   if (systemCode(error) !== 'EACCES') return { todo: otherwise }
   const user = userName()
   const closed = directoriesOf(file).find(directory => !mayEnter(directory))
-  const groupOf = `"$(id -gn ${user})"`
   const command = closed
-    ? `chgrp ${groupOf} ${closed} && chmod g+x ${closed}`
+    ? groupCommand(user, closed, 'x')
     : give === 'owner'
       ? `chown ${user}: ${file} && chmod u+r ${file}`
-      : `chgrp ${groupOf} ${file} && chmod g+r ${file}`
+      : groupCommand(user, file, 'r')
   return {
     why: closed ? `user ${user} may not enter ${closed}` : `user ${user} may not read it`,
     todo: `if the agent runs as ${user}, as root: ${command}; else run this check as the agent's user`
+  }
+}
+
+/** Another group would take the right from whoever has it by this one; root needs none. */
+function groupCommand(user: string, path: string, right: 'r' | 'x'): string {
+  if (hasGroup(path, right === 'r' ? fs.constants.S_IRGRP : fs.constants.S_IXGRP)) {
+    return `usermod -aG "$(stat -c %G ${path})" ${user}`
+  }
+  return `chgrp "$(id -gn ${user})" ${path} && chmod g+${right} ${path}`
+}
+
+function hasGroup(path: string, right: number): boolean {
+  try {
+    const { gid, mode } = fs.statSync(path)
+    return gid !== 0 && (mode & right) !== 0
+  } catch {
+    return false
   }
 }
 

@@ -56,7 +56,10 @@ export interface LogStatus {
   writtenBytesPerDay: number | undefined
   segments: number
   state: 'open' | 'failed' | 'closed'
-  /** A record that comes now would be stored: it is open, and not full without giving anything up. */
+  /**
+   * A record that comes now would be stored: it is open, and not full without giving anything up. A disk
+   * counts as full for a minute after it refused something, or until delivered segments have gone.
+   */
   takesRecords: boolean
   counters: Readonly<WriterCounters> & {
     /** Handed to the disk: frames, headers, checkpoints, reserve. */

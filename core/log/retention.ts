@@ -41,6 +41,8 @@ export interface RetentionOptions {
 
 /** How often a blocked append looks whether readers made room. */
 const BLOCKED_CHECK_MS = 20
+/** So long a disk counts as full: whoever stays away because of it must come for it to be tried again. */
+const DISK_FULL_MS = 60_000
 
 /** What stays and what goes: the byte limit, the age limit, the checkpoint and what lies behind. */
 export class Retention {
@@ -56,7 +58,8 @@ export class Retention {
   #checkpointBytes = 0
   /** Of the batch that found no room last; 0 once one has. */
   #wantedBytes = 0
-  #diskIsFull = false
+  /** Monotonic: when it last took nothing; undefined once it has taken something. */
+  #diskFullAt: number | undefined
 
   constructor(options: RetentionOptions) {
     this.#options = options
@@ -77,12 +80,17 @@ export class Retention {
 
   /**
    * Whether a record that comes now would be stored: not in a log, or on a disk, that is full and gives
-   * up nothing for it. What a disk has is known from what was tried last.
+   * up nothing for it. What a disk has is known from what was tried within the last minute.
    */
   get takesRecords(): boolean {
     if (this.#diskIsFull) return false
     if (this.#options.overflow === 'drop_oldest' || this.#hasToGive || this.#isEmpty) return true
     return this.#bytesOver(this.#wantedBytes, this.#sharedBytes) <= 0
+  }
+
+  get #diskIsFull(): boolean {
+    const at = this.#diskFullAt
+    return at !== undefined && this.#options.clock.monotonic() - at < DISK_FULL_MS
   }
 
   /** Something can go that no reader misses. */
@@ -136,7 +144,7 @@ export class Retention {
       const over = this.#bytesOver(bytes, shared)
       this.#wantedBytes = over > 0 ? bytes : 0
       if (over <= 0) {
-        if (!this.#diskIsFull) this.#lines.room()
+        if (this.#diskFullAt === undefined) this.#lines.room()
         return
       }
       if (this.#trimmable() > 0) {
@@ -166,8 +174,8 @@ export class Retention {
     for (;;) {
       try {
         const result = await operation()
-        if (this.#diskIsFull) {
-          this.#diskIsFull = false
+        if (this.#diskFullAt !== undefined) {
+          this.#diskFullAt = undefined
           this.#lines.room()
         }
         return result
@@ -177,7 +185,7 @@ export class Retention {
         else if (this.#options.overflow !== 'drop_oldest') await this.#waitForRoom(error)
         else if (this.#segments.count > 0) await this.#dropOldest('droppedFull')
         else {
-          this.#diskIsFull = true
+          this.#diskFullAt = this.#options.clock.monotonic()
           this.#lines.full(messageOf(error))
           throw this.#full(messageOf(error), error)
         }
@@ -215,7 +223,7 @@ export class Retention {
   }
 
   async #waitForRoom(cause?: unknown): Promise<void> {
-    this.#diskIsFull = cause !== undefined
+    this.#diskFullAt = cause === undefined ? undefined : this.#options.clock.monotonic()
     const why = cause ? messageOf(cause) : `its limit of ${this.#options.bytesMax} bytes is reached`
     this.#lines.full(why)
     if (this.#options.overflow !== 'block') throw this.#full(why, cause)
@@ -267,6 +275,8 @@ export class Retention {
     if (trimmable === 0) return
     this.#control.firstKept = Math.max(this.#control.firstKept, firstKept)
     await this.#segments.unlinkFirst(trimmable)
+    // Whether that was enough, the next record finds out.
+    if (this.#diskFullAt !== undefined) this.#diskFullAt = Number.NEGATIVE_INFINITY
     if (!saved) await this.#write(checkpoint)
   }
 

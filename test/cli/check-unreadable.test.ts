@@ -78,6 +78,19 @@ test('where a directory keeps this user from a file, that is the one to be opene
   expect(await advice()).toEqual([enter, enter])
 })
 
+test('what a group may read or enter already stays with that group, which this user is to join', async () => {
+  const { directory, files, closed, advice } = box()
+  const gid = process.getgid!() || 1
+  for (const path of [directory, files.ca]) fs.chownSync(path, process.getuid!(), gid)
+  fs.chmodSync(files.ca, 0o640)
+  const join = (path: string) => `usermod -aG "$(stat -c %G ${path})" ${USER}`
+  closed.add(files.ca)
+  expect(await advice()).toEqual([[`user ${USER} may not read it`, join(files.ca)]])
+  fs.chmodSync(directory, 0o710)
+  closed.add(directory)
+  expect(await advice()).toEqual([[`user ${USER} may not enter ${directory}`, join(directory)]])
+})
+
 test('a file of users that is not there is to be written', async () => {
   const { files, advice } = box()
   fs.rmSync(files.users)

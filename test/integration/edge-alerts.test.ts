@@ -48,6 +48,13 @@ function readingsOf(records: readonly TopicRecord[], decoder: TelemetryDecoder):
   return readings.sort((a, b) => generation(a) - generation(b) || a.offset - b.offset)
 }
 
+/** Records that the detector has not read; undefined while it has not begun. */
+async function lagOf(agent: TestAgent): Promise<number | undefined> {
+  const text = await (await agent.page('/metrics')).text()
+  const found = /^fieldline_detector_lag_records (\d+)$/m.exec(text)
+  return found ? Number(found[1]) : undefined
+}
+
 function byKey(told: readonly (readonly [key: string, event: string])[]): Record<string, string[]> {
   const keys: Record<string, string[]> = {}
   for (const [key, event] of told) {
@@ -79,9 +86,10 @@ test(
         await agent.start(kafka.address)
       }
       await fleet.done
+      // A stop does not wait for the detector: what it has not read yet is told after the next start.
+      await expect.poll(() => lagOf(agent), { timeout: 60_000 }).toBe(0)
       await agent.until(
-        ({ lanes, detector }) =>
-          lanes.telemetry.backlogRecords === 0 && lanes.alerts.backlogRecords === 0 && detector
+        ({ lanes }) => lanes.telemetry.backlogRecords === 0 && lanes.alerts.backlogRecords === 0
       )
       // What it was told to do before it ends, it does.
       expect(await agent.stop()).toBe(0)

@@ -105,6 +105,18 @@ test('what is not accepted comes before everything else', () => {
   })
 })
 
+test('a log that is full because Kafka refuses says what refuses and what to do', () => {
+  const lastError = {
+    ...{ code: 'UNKNOWN_TOPIC_OR_PARTITION', message: 'no such topic', topic: 'iot.raw' },
+    sinceAt: NOW - 5000
+  }
+  const lane = { state: 'parked', backlogRecords: 7, lastError } as const
+  const said = verdict({ mode: 'parked', ready: false, bytes: 1 << 30, lane })
+  expect(said).toMatchObject({ level: 'critical', title: 'Readings are not accepted' })
+  expect(said.text).toContain('Parked: topic iot.raw. Readings wait for 5 s. no such topic.')
+  expect(said.todo).toContain('fieldline topics create')
+})
+
 test('an upstream broker that is away is a warning with its reason', () => {
   const upstreams = [
     {

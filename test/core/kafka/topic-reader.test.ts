@@ -5,7 +5,7 @@ import { createTopic, uniqueTopic, useKafka } from '../../kit/kafka.ts'
 const kafka = useKafka()
 
 async function produce(topic: string, values: readonly string[]): Promise<void> {
-  const producer = kafka.client().producer({ allowAutoTopicCreation: false })
+  const producer = kafka.client().producer({ allowAutoTopicCreation: false, idempotent: true })
   await producer.connect()
   const messages = values.map(value => ({ key: 'k', value, partition: Number(value) % 3 }))
   await producer.send({ topic, messages })

@@ -96,6 +96,28 @@ test('on a full disk drop_newest refuses, stores nothing, and takes the next whe
   expect(await drain(log, await log.reader('any'))).toEqual(['r0', 'r1', 'r2', 'r3'])
 })
 
+test('after a full disk it takes records again when delivered ones have gone, or nobody tried for a minute', async () => {
+  const disk = new FailingDisk()
+  let now = 0
+  const clock = { now: () => now, monotonic: () => now }
+  const { log } = await openLog(temporaryDirectory(), { disk, overflow: 'drop_newest', clock })
+  const reader = await log.reader('uplink')
+  await fill(log, 30)
+  disk.fail('write', 'ENOSPC')
+  await expect(log.append(bytes('no'))).rejects.toMatchObject({ code: 'LOG_FULL' })
+  expect(log.status.takesRecords).toBe(false)
+  await drain(log, reader)
+  reader.commit(reader.position)
+  await log.checkpoint()
+  expect(log.status.takesRecords).toBe(true)
+  disk.fail('write', 'ENOSPC')
+  await expect(log.append(bytes('no'))).rejects.toMatchObject({ code: 'LOG_FULL' })
+  now += 59_999
+  expect(log.status.takesRecords).toBe(false)
+  now += 1
+  expect(log.status.takesRecords).toBe(true)
+})
+
 test('on a full disk block waits until there is room', async () => {
   const disk = new FailingDisk()
   const took: boolean[] = []
