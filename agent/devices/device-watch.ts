@@ -214,7 +214,6 @@ export class DeviceWatch {
       await pause(restMs, signal)
     }
     await this.#readUpTo(this.#control.durableEnd)
-    this.#reader.commit(this.#reader.position)
   }
 
   async #readUpTo(end: number): Promise<void> {

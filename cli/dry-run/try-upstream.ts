@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto'
-import type { UpstreamConfig } from '../../agent/ingest/upstream/config.ts'
+import { portOf, type UpstreamConfig } from '../../agent/ingest/upstream/config.ts'
 import { messageOf } from '../../core/runtime/errors.ts'
 import { secretText } from '../../core/runtime/secrets.ts'
 import { readTlsFiles } from '../../core/runtime/tls-files.ts'
@@ -9,7 +9,6 @@ import { type Probe, Trial } from './probe.ts'
 import { reach } from './reach.ts'
 import { openWebsocket } from './websocket.ts'
 
-const PORTS: Readonly<Record<string, number>> = { mqtt: 1883, mqtts: 8883, ws: 80, wss: 443 }
 const KEEP_ALIVE_S = 30
 const SUBSCRIBE_ID = 1
 /** MQTT 5 §3.8.3.1: no retained messages at the subscription. */
@@ -31,7 +30,7 @@ export async function tryUpstream(
   const url = new URL(upstream.url)
   const scheme = url.protocol.slice(0, -1)
   const host = url.hostname.replace(/^\[|\]$/g, '')
-  const port = Number(url.port || PORTS[scheme])
+  const port = portOf(url)
   const trial = new Trial('upstream', `${upstream.name} (${scheme}://${url.hostname}:${port})`, [
     'upstreams',
     index

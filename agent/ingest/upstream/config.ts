@@ -148,9 +148,14 @@ export type UpstreamTls = NonNullable<UpstreamConfig['tls']>
 function sessionOf(upstream: { url: string; clientId?: string; name: string }): string | undefined {
   const { url, clientId, name } = upstream
   if (clientId === undefined) return undefined
-  const { protocol, hostname, port } = new URL(url)
-  const address = `${hostname}:${port || PORTS[protocol.slice(0, -1)]}`.toLowerCase()
+  const broker = new URL(url)
+  const address = `${broker.hostname}:${portOf(broker)}`.toLowerCase()
   return `${address} ${clientId.replaceAll('{name}', name)}`
+}
+
+/** Of an upstream's URL, whether it names one or not. */
+export function portOf({ protocol, port }: URL): number {
+  return Number(port || PORTS[protocol.slice(0, -1)])
 }
 
 /** The URL is never repeated in a message: it may hold a password. */
